@@ -1,0 +1,40 @@
+# A fresh machine needs Python 3.11 and make, nothing else; root and ordinary users alike.
+
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+BIN := .venv/bin
+
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+# Accounts without a home of their own (containers) keep the package cache here.
+ifeq ($(shell test -w "$$HOME" || echo no),no)
+export UV_CACHE_DIR := $(CURDIR)/.tools/cache
+export PIP_CACHE_DIR := $(CURDIR)/.tools/cache/pip
+endif
+
+.PHONY: setup run test check fmt
+
+setup: $(UV)  ## install what uv.lock names into .venv; quick when nothing changed
+	@$(UV) sync --locked --quiet --python 3.11
+
+run: setup  ## the whole registry on this machine
+	@$(BIN)/certibranche up
+
+test: check  ## everything that must pass
+	$(BIN)/pytest
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: setup
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# The version is part of the target's condition: a new UV_VERSION is installed over an old one.
+$(UV): Makefile
+	@python=$$(command -v python3.11 || command -v python3) && $$python -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $(UV)

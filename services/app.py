@@ -1,0 +1,113 @@
+"""The whole HTTP process: both sides behind one edge. And the tables and the stream it needs."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import asyncpg
+from litestar import Litestar, Request
+from litestar.datastructures import State
+from litestar.di import Provide
+from prometheus_client import REGISTRY
+
+from contracts.facts import FACTS
+from services.edge.docs import docs_router, openapi_config
+from services.edge.keys import keys_at
+from services.edge.logs import configure_logs
+from services.edge.metrics import Metrics
+from services.edge.ops import Check, ops_router
+from services.edge.outer import Outer
+from services.edge.problems import exception_handlers
+from services.edge.server import run
+from services.edge.tokens import Authenticator, caller_dependencies
+from services.log.migrations import migrate as migrate_schema
+from services.log.reader import LogReader
+from services.projections import app as projections
+from services.projections.relay.stream import create_stream
+from services.registry import app as registry
+from services.settings import MigrateSettings, ServeSettings
+
+DESCRIPTION = "Registrations, evaluations, validated blocs and certificates of a branch, as immutable events."
+
+
+def serve(settings: ServeSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    configure_logs()
+    drain = asyncio.Event()
+    run(create_app(settings, drain), host=settings.host, port=settings.port, drain=drain)
+
+
+def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
+    """The ASGI application. `drain` is set when streams should end."""
+    keys = keys_at(settings.jwks)
+    checks: dict[str, Check] = {"tokens": keys.check}
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Litestar) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            enter = stack.enter_async_context
+            await enter(keys.kept_fresh())
+            reader = await enter(registry.recording(app.state, settings.database_url, settings.vault_key))
+            checks["database"] = _reachable(reader)
+            checks.update(await enter(projections.reading(app.state, settings.database_url)))
+            relay = projections.relay_check(settings.database_url, settings.nats_url, settings.nats_stream)
+            checks["nats"] = await enter(relay)
+            yield
+
+    app = Litestar(
+        route_handlers=[
+            *registry.routes(),
+            *projections.routes(),
+            ops_router(checks, REGISTRY),
+            docs_router([fact.posted or fact for fact in FACTS.values()]),
+        ],
+        dependencies={
+            **caller_dependencies,
+            **{name: Provide(_from_state(name), sync_to_thread=False) for name in ("log", "reader", "vault", "drain")},
+        },
+        exception_handlers=exception_handlers,
+        lifespan=[lifespan],
+        openapi_config=openapi_config(title="certibranche", version="1", description=DESCRIPTION),
+        state=State(
+            {
+                "authenticator": Authenticator(keys, issuer=settings.issuer, audience=settings.audience),
+                "drain": drain,
+            }
+        ),
+        logging_config=None,
+    )
+    return Outer(app, Metrics(REGISTRY))
+
+
+def _from_state(name: str) -> Callable[[Request[Any, Any, Any]], Any]:
+    """A dependency that the application's state holds under this name."""
+
+    def provide(request: Request[Any, Any, Any]) -> Any:
+        return request.app.state[name]
+
+    return provide
+
+
+def _reachable(reader: LogReader) -> Check:
+    async def check() -> None:
+        await reader.head()
+
+    return check
+
+
+def migrate(settings: MigrateSettings) -> None:
+    """Make or upgrade the tables of every part, and the stream."""
+    configure_logs()
+    asyncio.run(_migrate(settings))
+
+
+async def _migrate(settings: MigrateSettings) -> None:
+    connection = await asyncpg.connect(settings.database_url)
+    try:
+        await migrate_schema(connection, "log", registry.LOG_MIGRATIONS)
+        await migrate_schema(connection, "vault", registry.VAULT_MIGRATIONS)
+        await migrate_schema(connection, "projections", projections.MIGRATIONS)
+    finally:
+        await connection.close()
+    await create_stream(settings.nats_url, settings.nats_stream)

@@ -1,0 +1,165 @@
+"""Bearer tokens: who calls, and what they may do (RFC 6750, RFC 9068)."""
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jwt
+import msgspec
+from litestar.connection import ASGIConnection, Request
+from litestar.di import Provide
+from litestar.handlers import BaseRouteHandler
+
+from contracts.problems import ScopeMissing, SourceNotAllowed, Unauthenticated
+from services.edge.keys import Keys
+
+LEEWAY_S = 30
+TOKEN_BYTES_MAX = 16_384
+VERIFIED_MAX = 4_096
+REQUIRED = ["exp", "iss", "aud", "client_id"]
+
+Connection = ASGIConnection[Any, Any, Any, Any]
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """The system that calls. `sources` are prefixes; `claims` are the token's, as verified."""
+
+    client_id: str
+    scopes: frozenset[str]
+    sources: tuple[str, ...]
+    claims: Mapping[str, Any]
+
+    def require(self, scope: str) -> None:
+        """Raise ScopeMissing unless the token holds the scope."""
+        if scope not in self.scopes:
+            raise ScopeMissing(f"The token does not hold the scope {scope}.", scope=scope)
+
+    def allows_source(self, source: str) -> bool:
+        """Whether a prefix covers the source. A prefix ends at `:` or `/` or the end; the empty one covers any."""
+        return any(_covers(prefix, source) for prefix in self.sources)
+
+    def require_source(self, source: str) -> None:
+        """Raise SourceNotAllowed unless a prefix covers the source."""
+        if not self.allows_source(source):
+            raise SourceNotAllowed(f"The token may not post facts of the source {source}.", source=source)
+
+
+def _covers(prefix: str, source: str) -> bool:
+    if not prefix or source == prefix:
+        return True
+    return source.startswith(prefix) and (prefix[-1] in ":/" or source[len(prefix)] in ":/")
+
+
+def invalid_token(detail: str) -> Unauthenticated:
+    """A token was presented, and it is no good."""
+    return Unauthenticated(detail, error="invalid_token")
+
+
+class Authenticator:
+    """Verifies tokens of one issuer for one audience. Verified ones are remembered, by digest, until they expire."""
+
+    def __init__(self, keys: Keys, *, issuer: str, audience: str) -> None:
+        self.keys = keys
+        self.issuer = issuer
+        self.audience = audience
+        self._verified: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self._verified_with = -1
+
+    async def caller(self, authorization: bytes | None) -> Caller:
+        """The caller of an Authorization header's value; Unauthenticated without a valid token."""
+        if authorization is None:
+            raise Unauthenticated("This needs a bearer token in the Authorization header.")
+        scheme, _, credentials = authorization.partition(b" ")
+        token = credentials.strip()
+        if scheme.lower() != b"bearer" or not token or len(token) > TOKEN_BYTES_MAX:
+            raise invalid_token("The Authorization header holds no bearer token.")
+        digest = hashlib.sha256(token).digest()
+        if (version := self.keys.version()) != self._verified_with:
+            self._verified.clear()
+            self._verified_with = version
+        remembered = self._verified.get(digest)
+        if remembered is not None and time.time() < remembered[0]:
+            self._verified.move_to_end(digest)
+            return remembered[1]
+        claims = await self._verify(token)
+        caller = caller_of(claims)
+        self._verified[digest] = (float(claims["exp"]), caller)
+        if len(self._verified) > VERIFIED_MAX:
+            self._verified.popitem(last=False)
+        return caller
+
+    async def _verify(self, token: bytes) -> dict[str, Any]:
+        try:
+            kid = jwt.get_unverified_header(token).get("kid")
+            key = await self.keys.find(kid)
+            if key is None:
+                raise invalid_token("The token is signed by a key its issuer does not publish.")
+            return jwt.decode(
+                token,
+                key,
+                algorithms=[key.algorithm_name],
+                issuer=self.issuer,
+                audience=self.audience,
+                leeway=LEEWAY_S,
+                options={"require": REQUIRED},
+            )
+        except jwt.ExpiredSignatureError as error:
+            raise invalid_token("The token has expired.") from error
+        except jwt.InvalidIssuerError as error:
+            raise invalid_token("The token is of another issuer.") from error
+        except jwt.InvalidAudienceError as error:
+            raise invalid_token("The token is for another audience.") from error
+        except jwt.ImmatureSignatureError as error:
+            raise invalid_token("The token is not valid yet.") from error
+        except jwt.MissingRequiredClaimError as error:
+            raise invalid_token(f"The token lacks the claim {error.claim}.") from error
+        except (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
+            raise invalid_token("The token is malformed, or its signature is wrong.") from error
+
+
+def caller_of(claims: Mapping[str, Any]) -> Caller:
+    """The caller of verified claims; Unauthenticated when one is malformed."""
+    client_id, scope, sources = claims["client_id"], claims.get("scope", ""), claims.get("sources", [])
+    if not isinstance(client_id, str) or not 1 <= len(client_id) <= 255 or not client_id.isprintable():
+        raise invalid_token("The claim client_id is malformed.")
+    if not isinstance(scope, str):
+        raise invalid_token("The claim scope is malformed.")
+    if not isinstance(sources, list) or not all(isinstance(prefix, str) for prefix in sources):
+        raise invalid_token("The claim sources is malformed.")
+    return Caller(client_id, frozenset(scope.split()), tuple(sources), claims)
+
+
+def _authorization(connection: Connection) -> bytes | None:
+    return next((value for name, value in connection.scope["headers"] if name == b"authorization"), None)
+
+
+async def _caller(connection: Connection) -> Caller:
+    authenticator: Authenticator = connection.app.state["authenticator"]
+    return await authenticator.caller(_authorization(connection))
+
+
+async def provide_caller(request: Request[Any, Any, Any]) -> Caller:
+    """The dependency of a route that needs to know its caller: 401 without a valid token."""
+    return await _caller(request)
+
+
+async def provide_caller_if_any(request: Request[Any, Any, Any]) -> Caller | None:
+    """The dependency of a public route that shows more to some: None without a token, 401 with a bad one."""
+    return None if _authorization(request) is None else await _caller(request)
+
+
+caller_dependencies = {"caller": Provide(provide_caller), "caller_if_any": Provide(provide_caller_if_any)}
+"""For `Litestar(dependencies=…)`; resolved only by routes that ask. The application's state holds `authenticator`."""
+
+
+@dataclass(frozen=True)
+class Requires:
+    """The guard of a route that needs a scope; the OpenAPI document reads it too."""
+
+    scope: str
+
+    async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
+        (await _caller(connection)).require(self.scope)

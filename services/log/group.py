@@ -1,0 +1,140 @@
+"""Deciding a group: units one after the other, each seeing the facts of those before it. Nothing is written here."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+import structlog
+
+from contracts.envelope import ENTRY_BYTES_MAX
+from contracts.facts import Fact
+from contracts.facts.fact import REFERENCE
+from contracts.problems import Bug, IdempotencyConflict, Problem, TooLarge
+from services.log.boundary import Boundary
+from services.log.proposal import Circumstances, Outcome, Proposal, Recorded, Reference, Unit
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What is recorded under a key."""
+
+    content: bytes
+    recorded: Recorded
+
+
+@dataclass(slots=True)
+class Append:
+    """An event that the group will write."""
+
+    fact: Fact
+    tags: Sequence[str]
+    proposal: Proposal
+    entry: bytes
+
+
+@dataclass(slots=True)
+class Group:
+    """The state of a group while it is decided.
+
+    head: the log's last position. recorded_at: when its facts will have been recorded. began_at: when position 1 was.
+    receipts: what the log holds under the proposals' keys.
+    """
+
+    head: int
+    recorded_at: datetime
+    began_at: datetime
+    reference: Reference
+    receipts: Mapping[bytes, Receipt]
+    boundary: Boundary
+    appends: list[Append] = field(default_factory=list)
+    decided: dict[bytes, Receipt] = field(default_factory=dict)
+
+    async def decide(self, units: Sequence[Unit]) -> list[list[Outcome] | Problem]:
+        """Outcomes for each unit: one for each proposal, or the problem for which an atomic unit is refused."""
+        await self.boundary.prefetch(
+            partial(proposal.decide, self._circumstances())
+            for unit in units
+            for proposal in unit.proposals
+            if proposal.key not in self.receipts
+        )
+        return [await self._decide_unit(unit) for unit in units]
+
+    def _circumstances(self) -> Circumstances:
+        return Circumstances(self.recorded_at, self.began_at, self.reference)
+
+    async def _decide_unit(self, unit: Unit) -> list[Outcome] | Problem:
+        mark, length, reference = self.boundary.mark(), len(self.appends), self.reference
+        outcomes: list[Outcome] = []
+        for index, proposal in enumerate(unit.proposals):
+            outcome = await self._decide(proposal, unit.perhaps_committed)
+            if unit.atomic and isinstance(outcome, Problem):
+                self.boundary.rewind(mark)
+                for append in self.appends[length:]:
+                    del self.decided[append.proposal.key]
+                del self.appends[length:]
+                self.reference = reference
+                outcome.values["index"] = index
+                return outcome
+            outcomes.append(outcome)
+        return outcomes
+
+    async def _decide(self, proposal: Proposal, perhaps_committed: bool) -> Outcome:
+        if (receipt := self.decided.get(proposal.key)) is not None:
+            return _repeated(receipt, proposal, repeated=True)
+        if (receipt := self.receipts.get(proposal.key)) is not None:
+            return _repeated(receipt, proposal, repeated=not perhaps_committed)
+        try:
+            folded = await self.boundary.folded(partial(proposal.decide, self._circumstances()))
+            folded.execute()
+            (tagged,) = folded.collect_events()
+            return self._append(proposal, tagged.decision)
+        except Problem as refusal:
+            return refusal
+        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError):
+            log.exception("a decision failed", exc_info=True)
+            return Bug("This command could not be decided.")
+
+    def _append(self, proposal: Proposal, fact: Fact) -> Recorded:
+        position = self.head + len(self.appends) + 1
+        entry = proposal.encode(fact, position, self.recorded_at)
+        if len(entry) > ENTRY_BYTES_MAX:
+            raise TooLarge(
+                f"The event has {len(entry)} bytes, {ENTRY_BYTES_MAX} are allowed.",
+                bytes=len(entry),
+                bytes_max=ENTRY_BYTES_MAX,
+            )
+        tags = fact.tags()
+        if REFERENCE in tags:
+            self.reference = self.reference.folded([(position, fact)])
+        self.boundary.add(position, fact, tags)
+        self.appends.append(Append(fact, tags, proposal, entry))
+        recorded = Recorded(position, fact.type_name(), entry, repeated=False)
+        self.decided[proposal.key] = Receipt(proposal.content, recorded)
+        return recorded
+
+    def columns(self, type_ids: Mapping[str, int]) -> tuple[Any, ...]:
+        """The arguments of `log.put`, each a column of the group."""
+        return (
+            self.head,
+            self.recorded_at,
+            [type_ids[append.fact.type_name()] for append in self.appends],
+            [append.proposal.key for append in self.appends],
+            [append.proposal.content for append in self.appends],
+            [append.entry for append in self.appends],
+            [tag for append in self.appends for tag in append.tags],
+            [ordinal for ordinal, append in enumerate(self.appends, 1) for _ in append.tags],
+        )
+
+
+def _repeated(receipt: Receipt, proposal: Proposal, *, repeated: bool) -> Outcome:
+    if receipt.content == proposal.content:
+        return receipt.recorded._replace(repeated=repeated)
+    return IdempotencyConflict(
+        f"Another fact is recorded under this source and id, at position {receipt.recorded.position}.",
+        rule="I1",
+        position=receipt.recorded.position,
+    )

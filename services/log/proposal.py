@@ -1,0 +1,78 @@
+"""What the log is asked to append, and what it answers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple, Protocol, Self
+
+from eventsourcing.dcb.domain import Slice
+
+from contracts.facts import Fact
+from contracts.problems import Problem
+
+Placed = tuple[int, Fact]
+"""A fact and its position."""
+
+
+class Reference(Protocol):
+    """Facts so widely needed that every decision gets them folded: those with the tag `reference`, up to the head.
+
+    Immutable, so that a group that fails, or an atomic batch that is refused, leaves no trace in it.
+    """
+
+    types: Sequence[type[Fact]]
+
+    def folded(self, facts: Sequence[Placed]) -> Self:
+        """What is known after these facts too, in their order."""
+        ...
+
+
+class Circumstances(NamedTuple):
+    """What a decision stands on beside its boundary.
+
+    recorded_at: when its fact will have been recorded. began_at: when position 1 was.
+    """
+
+    recorded_at: datetime
+    began_at: datetime
+    reference: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposal:
+    """A command that may be decided any number of times before it is recorded, each time from the start.
+
+    decide: a fresh slice, given the circumstances. Pure.
+    encode: the bytes to store, given the fact, its position and the moment of recording. Pure.
+    key, content: SHA-256 of what names the command and of what it says (rule I1). 32 bytes each.
+    """
+
+    decide: Callable[[Circumstances], Slice[Fact]]
+    encode: Callable[[Fact, int, datetime], bytes]
+    key: bytes
+    content: bytes
+
+
+class Recorded(NamedTuple):
+    """A fact that is in the log. `repeated`: it was there before this proposal came."""
+
+    position: int
+    type: str
+    entry: bytes
+    repeated: bool
+
+
+Outcome = Recorded | Problem
+
+
+@dataclass(slots=True, eq=False)
+class Unit:
+    """Proposals that are decided in order in one transaction, each seeing those before it.
+
+    atomic: if one is refused, none is recorded.
+    perhaps_committed: an earlier try ended without an answer, so what it may have recorded is its own and no repeat.
+    """
+
+    proposals: Sequence[Proposal]
+    atomic: bool = False
+    perhaps_committed: bool = field(default=False, init=False)

@@ -1,0 +1,83 @@
+"""Reading the log in order. Pages are cut by position, so no connection is held between them."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import asyncpg
+
+from contracts.envelope import StoredEvent, decode
+from contracts.facts import Fact
+
+PAGE = 1_000
+"""Entries in a page of a long read."""
+
+_HEAD = "SELECT position FROM log.event ORDER BY position DESC LIMIT 1"
+
+_READ = """
+SELECT e.position, t.name, e.entry
+FROM log.event e JOIN log.type t ON t.id = e.type
+WHERE e.position > $1 AND e.position <= $2 AND ($4::text[] IS NULL OR t.name = ANY($4))
+ORDER BY e.position LIMIT $3
+"""
+
+# recorded_at never decreases with position, so the last position recorded by a moment is found by halving.
+_POSITION_AT = """
+WITH RECURSIVE halving(low, high) AS (
+    SELECT 0::bigint, coalesce((SELECT max(position) FROM log.event), 0)
+    UNION ALL
+    SELECT CASE WHEN e.recorded_at <= $1 THEN e.position ELSE h.low END,
+           CASE WHEN e.recorded_at <= $1 THEN h.high ELSE e.position - 1 END
+    FROM halving h JOIN log.event e ON e.position = (h.low + h.high + 1) / 2
+    WHERE h.low < h.high
+)
+SELECT low FROM halving WHERE low = high
+"""
+
+
+class Entry(NamedTuple):
+    """One event as stored: its position (from 1), its type's wire name, its bytes."""
+
+    position: int
+    type: str
+    entry: bytes
+
+    def event(self) -> StoredEvent[Fact]:
+        return decode(self.entry, self.type)
+
+
+class LogReader:
+    """The log, to read. Takes a connection of the pool for one statement at a time."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def head(self) -> int:
+        """The last position, 0 when the log is empty."""
+        return await self._pool.fetchval(_HEAD) or 0
+
+    async def page(
+        self, after: int, *, limit: int = PAGE, until: int | None = None, types: Sequence[str] | None = None
+    ) -> list[Entry]:
+        """At most `limit` entries behind position `after`, up to `until`, in order."""
+        rows = await self._pool.fetch(_READ, after, 2**62 if until is None else until, limit, types)
+        return [Entry(*row) for row in rows]
+
+    async def entries(
+        self, after: int, *, until: int, limit: int | None = None, types: Sequence[str] | None = None
+    ) -> AsyncIterator[list[Entry]]:
+        """Pages of the entries behind `after`, up to `until`, at most `limit` in all."""
+        left = 2**62 if limit is None else limit
+        while left > 0 and (page := await self.page(after, limit=min(PAGE, left), until=until, types=types)):
+            yield page
+            left -= len(page)
+            after = page[-1].position
+
+    async def entry(self, position: int) -> Entry | None:
+        """The entry at a position, None beyond the head."""
+        page = await self.page(position - 1, limit=1, until=position)
+        return page[0] if page else None
+
+    async def position_at(self, moment: datetime) -> int:
+        """The last position recorded by a moment, 0 when that is before the first."""
+        return await self._pool.fetchval(_POSITION_AT, moment) or 0

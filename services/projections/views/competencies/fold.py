@@ -1,0 +1,166 @@
+"""Folds the events of persons into what each of them holds. Pure: in one go or in any batches, the same comes out."""
+
+from typing import Any
+
+import msgspec
+
+from contracts.envelope import StoredEvent
+from contracts.facts import (
+    BlocInvalidated,
+    BlocValidated,
+    CandidateRegistered,
+    CertificateAwarded,
+    CertificateRevoked,
+    Fact,
+    PersonErased,
+    PersonRegistered,
+    PersonsMerged,
+    RegistrationClosed,
+    RegistrationReopened,
+    given,
+)
+from contracts.facts.awards import Basis
+from contracts.facts.fact import date
+from contracts.facts.registrations import Family, Target
+
+FACTS: tuple[type[Fact], ...] = (
+    PersonRegistered,
+    PersonsMerged,
+    PersonErased,
+    CandidateRegistered,
+    RegistrationClosed,
+    RegistrationReopened,
+    BlocValidated,
+    BlocInvalidated,
+    CertificateAwarded,
+    CertificateRevoked,
+)
+"""The facts of persons that are folded here; each has a person tag."""
+
+
+class Registration(msgspec.Struct, kw_only=True):
+    position: int
+    registered_on: date
+    prior_level: int | None
+    open: bool = True
+
+
+class Validation(msgspec.Struct, frozen=True, kw_only=True):
+    position: int
+    bloc_id: str
+    basis: Basis
+    certification_id: str
+    version: int
+    validated_on: date
+    usable_until: date
+
+
+class Certificate(msgspec.Struct, kw_only=True):
+    certificate_number: str
+    kind: Target
+    family: Family
+    certification_id: str
+    version: int
+    title: str
+    level: int | None
+    awarded_on: date
+    revoked: bool = False
+
+
+class Person(msgspec.Struct, kw_only=True):
+    """What one person's events say. Validations are the live ones; certificates are found by number in lower case."""
+
+    person_id: str
+    merged_ids: list[str] = []
+    erased: bool = False
+    registrations: dict[str, Registration] = {}
+    validations: dict[str, Validation] = {}
+    certificates: dict[str, Certificate] = {}
+
+
+class Persons:
+    """Some persons by the ids that were kept, and the ids that were merged into them.
+
+    What is folded must be about these persons, or make them known. A KeyError says that it was not.
+    """
+
+    def __init__(self, persons: dict[str, Person], kept_ids: dict[str, str]) -> None:
+        self.persons = persons
+        self.kept_ids = kept_ids
+        self.changed: set[str] = set()
+        self.gone: set[str] = set()
+
+    def find(self, person_id: str) -> Person | None:
+        """The person of this id, be it a merged one."""
+        return self.persons.get(self.kept_ids.get(person_id, person_id))
+
+    def fold(self, event: StoredEvent[Fact]) -> None:
+        """Apply one event; those that come before it in the log have been applied."""
+        match fact := event.data:
+            case PersonRegistered():
+                self.persons[fact.person_id] = Person(person_id=fact.person_id)
+                self.changed.add(fact.person_id)
+            case PersonsMerged():
+                self._merge(fact)
+            case _:
+                person = self.persons[self._kept_id(fact)]
+                _fold(person, fact, event.position)
+                self.changed.add(person.person_id)
+
+    def _kept_id(self, fact: Any) -> str:
+        person_id: str = fact.person_id
+        return self.kept_ids.get(person_id, person_id)
+
+    def _merge(self, fact: PersonsMerged) -> None:
+        kept, merged = self.persons[fact.kept_id], self.persons.pop(fact.merged_id)
+        for merged_id in (merged.person_id, *merged.merged_ids):
+            self.kept_ids[merged_id] = kept.person_id
+            kept.merged_ids.append(merged_id)
+        kept.registrations |= merged.registrations
+        kept.validations |= merged.validations
+        kept.certificates |= merged.certificates
+        self.changed.add(kept.person_id)
+        self.changed.discard(merged.person_id)
+        self.gone.add(merged.person_id)
+
+
+def _fold(person: Person, fact: Any, position: int) -> None:
+    match fact:
+        case PersonErased():
+            person.erased = True
+        case CandidateRegistered():
+            person.registrations[fact.registration_id] = Registration(
+                position=position, registered_on=fact.registered_on, prior_level=given(fact.prior_level)
+            )
+        case RegistrationClosed():
+            person.registrations[fact.registration_id].open = False
+        case RegistrationReopened():
+            person.registrations[fact.registration_id].open = True
+        case BlocValidated():
+            person.validations[fact.validation_id] = Validation(
+                position=position,
+                bloc_id=fact.bloc_id,
+                basis=fact.basis,
+                certification_id=fact.certification_id,
+                version=fact.version,
+                validated_on=fact.validated_on,
+                usable_until=fact.usable_until,
+            )
+        case BlocInvalidated():
+            del person.validations[fact.validation_id]
+        case CertificateAwarded():
+            person.registrations[fact.registration_id].open = False
+            person.certificates[fact.certificate_number.lower()] = Certificate(
+                certificate_number=fact.certificate_number,
+                kind=fact.kind,
+                family=fact.family,
+                certification_id=fact.certification_id,
+                version=fact.version,
+                title=fact.title,
+                level=given(fact.level),
+                awarded_on=fact.awarded_on,
+            )
+        case CertificateRevoked():
+            person.certificates[fact.certificate_number.lower()].revoked = True
+        case _:
+            raise TypeError(f"{fact.name} is not folded here")

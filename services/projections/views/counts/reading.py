@@ -1,0 +1,119 @@
+"""How counts come out of the tables, now and as of a position."""
+
+from collections import defaultdict
+from typing import Any
+
+import asyncpg
+
+from services.projections.moments import Moments
+from services.projections.positions import Positions
+from services.projections.views.counts.answer import Counts, Total, YearFacts, counts
+from services.projections.views.counts.fold import ALL_BRANCHES
+from services.projections.views.counts.tables import CountsView
+
+_POSITION = "SELECT position FROM projections.view WHERE name = 'counts'"
+
+# All groupings in one pass. $1, $2: first and last year, $3: a branch or null for all.
+_TOTALS = """
+SELECT year, family, reporting_status, certification_id, branch, region,
+       sum(registered)::int AS registered, sum(beneficiaries)::int AS beneficiaries, sum(revoked)::int AS revoked
+FROM {source}
+WHERE year BETWEEN $1 AND $2 AND ($3::text IS NULL OR branch = $3) {until}
+GROUP BY year, GROUPING SETS ((), (family), (reporting_status), (certification_id), (branch), (region))
+"""
+
+# $1, $2: first and last year, $3: a branch, '' for all.
+_PERSONS = """
+SELECT year, sum(persons)::int AS persons FROM {source}
+WHERE year BETWEEN $1 AND $2 AND branch = $3 {until} GROUP BY year
+"""
+
+# The last objective of each year counts (O1). $1, $2: first and last year.
+_OBJECTIVES = """
+SELECT DISTINCT ON (year) year, beneficiaries FROM counts.objective
+WHERE year BETWEEN $1 AND $2 {until} ORDER BY year, position DESC
+"""
+
+
+class CountsTables:
+    """The tables, to read: each answer of one snapshot."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    async def years(
+        self, first: int, last: int, *, branch: str | None, as_of: int | None
+    ) -> tuple[int, dict[int, YearFacts]]:
+        """The position answered for, and what is summed up for the years of which anything is known.
+
+        as_of: a position that the view has reached; None: what the view knows by now.
+        """
+        async with (
+            self._pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            position = await connection.fetchval(_POSITION) if as_of is None else as_of
+            of_branch = ALL_BRANCHES if branch is None else branch
+            totals = await connection.fetch(*_statement(_TOTALS, "cell", "delta", as_of, first, last, branch))
+            persons = await connection.fetch(
+                *_statement(_PERSONS, "persons", "persons_delta", as_of, first, last, of_branch)
+            )
+            objectives = await connection.fetch(*_statement(_OBJECTIVES, "", "", as_of, first, last))
+        return position, _years(
+            [Total(*row) for row in totals],
+            {row["year"]: row["persons"] for row in persons},
+            {row["year"]: row["beneficiaries"] for row in objectives},
+        )
+
+
+def _statement(template: str, now: str, then: str, as_of: int | None, *arguments: Any) -> tuple[Any, ...]:
+    """The statement over the sums of all changes, or over the changes up to a position, with its arguments."""
+    if as_of is None:
+        return template.format(source=f"counts.{now}", until=""), *arguments
+    until = f"AND position <= ${len(arguments) + 1}"
+    return template.format(source=f"counts.{then}", until=until), *arguments, as_of
+
+
+def _years(totals: list[Total], persons: dict[int, int], objectives: dict[int, int]) -> dict[int, YearFacts]:
+    totals_of: defaultdict[int, list[Total]] = defaultdict(list)
+    for total in totals:
+        totals_of[total.year].append(total)
+    return {
+        year: YearFacts(totals_of[year], persons.get(year, 0), objectives.get(year))
+        for year in totals_of.keys() | objectives.keys()
+    }
+
+
+class CountsReader:
+    """Says what the branch counts."""
+
+    def __init__(self, pool: asyncpg.Pool, positions: Positions, moments: Moments) -> None:
+        self._tables = CountsTables(pool)
+        self._positions = positions
+        self._moments = moments
+
+    async def answer(
+        self,
+        first: int,
+        last: int,
+        *,
+        branch: str | None,
+        as_of: str | None,
+        min_position: int | None,
+        everything: bool,
+    ) -> tuple[int, list[Counts]]:
+        """The position answered for, and the counts of each year from the first to the last.
+
+        everything: also the rows that are too small to be public. Raises Malformed, and Unavailable when the view lags.
+        """
+        if min_position is not None:
+            await self._positions.reached(CountsView.name, min_position)
+        moment = None if as_of is None else await self._moments.moment(CountsView.name, as_of)
+        position, known = await self._tables.years(
+            first, last, branch=branch, as_of=None if moment is None else moment.position
+        )
+        years = range(first, last + 1)
+        nothing = YearFacts((), 0, None)
+        return position, [
+            counts(year, known.get(year, nothing), position=position, everything=everything) for year in years
+        ]

@@ -1,0 +1,65 @@
+"""The write side in the HTTP process: the log's writer, the vault, and their routes."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+import asyncpg
+import structlog
+from litestar.datastructures import State
+from litestar.handlers import HTTPRouteHandler
+
+from contracts.problems import Problem
+from services.log.reader import LogReader
+from services.log.transaction import CONNECTION_SETTINGS
+from services.log.writer import LogWriter
+from services.registry.domain.reference import Reference
+from services.registry.http.events import post_events
+from services.registry.http.log import get_entries, get_entry
+from services.registry.http.persons import get_person, post_persons
+from services.registry.vault.keys import VaultKeys
+from services.registry.vault.vault import Vault
+
+log = structlog.get_logger()
+
+VAULT_MIGRATIONS: Traversable = resources.files("services.registry.vault") / "sql" / "migrations"
+LOG_MIGRATIONS: Traversable = resources.files("services.log") / "sql" / "migrations"
+
+SWEEP_S = 60.0
+"""How often intents that a crash left behind are looked for, and how old they must be."""
+
+
+def routes() -> list[HTTPRouteHandler]:
+    """The routes of the write side and of the log. They need the state that `recording` fills."""
+    return [post_events, post_persons, get_person, get_entries, get_entry]
+
+
+@contextlib.asynccontextmanager
+async def recording(state: State, database_url: str, vault_key: bytes) -> AsyncIterator[LogReader]:
+    """What the routes need, put into the application's state while it runs; gives a reader of the log."""
+    connect = partial(asyncpg.connect, database_url, server_settings=CONNECTION_SETTINGS)
+    async with contextlib.AsyncExitStack() as stack:
+        pool = await asyncpg.create_pool(database_url, min_size=0, max_size=10)
+        stack.callback(pool.terminate)
+        writer = await stack.enter_async_context(LogWriter(connect, Reference()))
+        vault = Vault(pool, VaultKeys(vault_key), writer)
+        sweeper = asyncio.create_task(_sweep(vault), name="vault sweeper")
+        stack.callback(sweeper.cancel)
+        state["log"], state["reader"], state["vault"] = writer, LogReader(pool), vault
+        yield state["reader"]
+
+
+async def _sweep(vault: Vault) -> None:
+    """Finish what crashes left unfinished: at once at start, then every minute."""
+    older_than_s = 0.0
+    while True:
+        try:
+            while await vault.finish(older_than_s):
+                pass
+            older_than_s = SWEEP_S
+        except (Problem, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as trouble:
+            log.warning("the vault could not be swept", trouble=type(trouble).__name__)
+        await asyncio.sleep(SWEEP_S)

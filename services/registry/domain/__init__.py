@@ -1,0 +1,35 @@
+"""What may happen: a pure decision for each command, as the library's slices. No clock, dice, I/O or framework here."""
+
+from collections.abc import Callable
+
+from eventsourcing.dcb.domain import Slice
+
+from contracts import facts
+from contracts.facts import Fact, Part
+from services.registry.domain import catalogue, certificates, evaluations, juries, persons, registrations, validations
+from services.registry.domain.circumstances import Circumstances
+
+Decide = Callable[[Part, Circumstances], Slice[Fact]]
+
+DECISIONS: dict[type[Part], type[Slice[Fact]]] = {
+    facts.PublishCertification: catalogue.PublishCertification,
+    facts.WithdrawCertification: catalogue.WithdrawCertification,
+    facts.RecogniseEquivalence: catalogue.RecogniseEquivalence,
+    facts.RepealEquivalence: catalogue.RepealEquivalence,
+    facts.SetObjective: catalogue.SetObjective,
+    persons.PersonToRegister: persons.RegisterPerson,
+    persons.PersonToRectify: persons.RectifyPerson,
+    persons.PersonsToMerge: persons.MergePersons,
+    persons.PersonToErase: persons.ErasePerson,
+    facts.RegisterCandidate: registrations.RegisterCandidate,
+    facts.CloseRegistration: registrations.CloseRegistration,
+    facts.ReopenRegistration: registrations.ReopenRegistration,
+    facts.RecordEvaluation: evaluations.RecordEvaluation,
+    facts.CorrectEvaluation: evaluations.CorrectEvaluation,
+    facts.HoldJury: juries.HoldJury,
+    facts.ValidateBloc: validations.ValidateBloc,
+    facts.InvalidateBloc: validations.InvalidateBloc,
+    certificates.CertificateToAward: certificates.AwardCertificate,
+    facts.RevokeCertificate: certificates.RevokeCertificate,
+}
+"""The slice that decides each command. It is made of the command and the circumstances."""

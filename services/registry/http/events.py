@@ -1,0 +1,113 @@
+"""`POST /v1/events`: one event, a batch, or a stream of them."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import FromQuery
+
+from contracts.problems import Malformed, Problem, TooLarge, UnsupportedMediaType
+from services.edge.ndjson import Line, NdjsonAnswer
+from services.edge.tokens import Caller
+from services.log.proposal import Outcome, Proposal, Recorded
+from services.log.writer import LogWriter
+from services.registry.http import strict_json
+from services.registry.http.cloudevents import BATCH, NDJSON, STRUCTURED, from_binary, from_json, media_type
+from services.registry.http.intake import proposal_of, receipt, result
+from services.registry.proposals import refuse
+
+BODY_BYTES_MAX = 64 << 20
+EVENT_BYTES_MAX = 1 << 20
+BATCH_EVENTS_MAX = 1_000
+
+AnyRequest = Request[Any, Any, Any]
+
+
+@post("/v1/events", status_code=201, request_max_body_size=None)
+async def post_events(
+    request: AnyRequest,
+    caller: NamedDependency[Caller],
+    log: NamedDependency[LogWriter],
+    atomic: FromQuery[bool] = False,
+) -> Response[Any]:
+    """Record facts. Each answer tells the position at which a fact stands, or the rule that refuses it."""
+    content_type = request.headers.get("content-type", "")
+    kind = media_type(content_type)
+    if kind == NDJSON:
+        if atomic:
+            raise Malformed("A stream is not atomic; post a batch.")
+        return NdjsonAnswer(lambda lines: _stream(lines, caller, log))
+    if kind == BATCH:
+        return await _batch(await read_body(request, BODY_BYTES_MAX), caller, log, atomic=atomic)
+    if kind == STRUCTURED:
+        event = from_json(strict_json.parse(await read_body(request, EVENT_BYTES_MAX)))
+    elif any(name.startswith(b"ce-") for name, _ in request.scope["headers"]):
+        body = await read_body(request, EVENT_BYTES_MAX)
+        event = from_binary(request.scope["headers"], content_type, body)
+    else:
+        raise UnsupportedMediaType(f"Post {STRUCTURED}, {BATCH}, {NDJSON}, or application/json with ce- headers.")
+    return _receipt(await log.append_one(proposal_of(event, caller)))
+
+
+async def read_body(request: AnyRequest, bytes_max: int) -> bytes:
+    """The whole body; raises TooLarge as soon as it is longer."""
+    if int(request.headers.get("content-length") or 0) > bytes_max:
+        raise TooLarge(f"The body has more than {bytes_max} bytes.", bytes_max=bytes_max)
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > bytes_max:
+            raise TooLarge(f"The body has more than {bytes_max} bytes.", bytes_max=bytes_max)
+    return bytes(body)
+
+
+def _receipt(recorded: Recorded) -> Response[bytes]:
+    return Response(
+        receipt(recorded),
+        status_code=200 if recorded.repeated else 201,
+        media_type="application/json",
+        headers={"Location": f"/v1/log/entries/{recorded.position}"},
+    )
+
+
+def _item(value: Any, caller: Caller) -> Proposal:
+    """The proposal of one event among many: what is wrong with it is its own result."""
+    try:
+        return proposal_of(from_json(value), caller)
+    except Problem as problem:
+        return refuse(problem)
+
+
+async def _batch(body: bytes, caller: Caller, log: LogWriter, *, atomic: bool) -> Response[bytes]:
+    values = strict_json.parse(body)
+    if not isinstance(values, list):
+        raise Malformed("A batch is a JSON array of CloudEvents.")
+    if len(values) > BATCH_EVENTS_MAX:
+        raise TooLarge(
+            f"The batch has {len(values)} events, {BATCH_EVENTS_MAX} are allowed.",
+            events=len(values),
+            events_max=BATCH_EVENTS_MAX,
+        )
+    outcomes: list[Outcome] = await log.append([_item(v, caller) for v in values], atomic=atomic) if values else []
+    recorded = atomic and any(isinstance(outcome, Recorded) and not outcome.repeated for outcome in outcomes)
+    return Response(
+        b'{"results":[' + b",".join(map(result, outcomes)) + b"]}",
+        status_code=201 if recorded else 200,
+        media_type="application/json",
+    )
+
+
+async def _stream(lines: AsyncIterator[list[Line]], caller: Caller, log: LogWriter) -> AsyncGenerator[bytes, None]:
+    async for batch in lines:
+        for outcome in await log.append([_line(line, caller) for line in batch]):
+            yield result(outcome) + b"\n"
+
+
+def _line(line: Line, caller: Caller) -> Proposal:
+    if isinstance(line, Problem):
+        return refuse(line)
+    try:
+        return _item(strict_json.parse(line), caller)
+    except Problem as problem:
+        return refuse(problem)

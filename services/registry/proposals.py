@@ -1,0 +1,50 @@
+"""Commands as proposals for the log: named, decided by the slices, encoded."""
+
+import hashlib
+from datetime import date, datetime
+from functools import lru_cache, partial
+from zoneinfo import ZoneInfo
+
+from eventsourcing.dcb.domain import Slice
+
+from contracts.envelope import Envelope, encode
+from contracts.facts import Fact, Part
+from contracts.problems import Problem
+from services.log.proposal import Circumstances as Recording
+from services.log.proposal import Proposal
+from services.registry.domain import DECISIONS
+from services.registry.domain.circumstances import Circumstances
+
+PARIS = ZoneInfo("Europe/Paris")
+
+
+@lru_cache(maxsize=8)
+def paris_day(moment: datetime) -> date:
+    """The day in Europe/Paris: what *today* means in the rules."""
+    return moment.astimezone(PARIS).date()
+
+
+def idempotency_key(source: str, id_: str) -> bytes:
+    """What names a command for ever (I1)."""
+    return hashlib.sha256(source.encode() + b"\x00" + id_.encode()).digest()
+
+
+def propose(command: Part, envelope: Envelope, content: bytes) -> Proposal:
+    """A proposal that decides a command. content: SHA-256 of what was posted."""
+
+    def decide(recording: Recording) -> Slice[Fact]:
+        circumstances = Circumstances(
+            paris_day(recording.recorded_at), paris_day(recording.began_at), recording.reference
+        )
+        return DECISIONS[type(command)](command, circumstances)
+
+    return Proposal(decide, partial(encode, envelope), idempotency_key(envelope.source, envelope.id), content)
+
+
+def refuse(problem: Problem) -> Proposal:
+    """A proposal that is refused in its turn, for what is wrong with it before any rule."""
+
+    def decide(_: Recording) -> Slice[Fact]:
+        raise problem
+
+    return Proposal(decide, partial(encode, Envelope(id="", source="", authid="")), b"", b"")

@@ -1,0 +1,177 @@
+"""`certibranche replay`: the log as NDJSON, byte for byte, whatever happens to the connection meanwhile."""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import httpx2
+import msgspec
+import rich_click as click
+import stamina
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from services.demo.remote import (
+    PATIENCE_S,
+    REQUEST_TIMEOUT_S,
+    OutOfReach,
+    access_token,
+    again,
+    check,
+    registry_options,
+    tell_retries,
+)
+
+
+class GapFound(click.ClickException):
+    """A log has positions 1, 2, 3 … without gaps; what came has not."""
+
+
+class _Place(msgspec.Struct):
+    sequence: str
+
+
+_place = msgspec.json.Decoder(_Place)
+
+
+@dataclass(kw_only=True)
+class Replay:
+    """A copy of the log in the making.
+
+    after: the position behind which it begins.
+    head: the size of the log when it began, where known. A stream that ends short of it was ended by a registry that
+    is stopping; where it is not known, only a stream that brings nothing is the end.
+    limit: how many entries are wanted; None for all.
+    type_: the one type wanted. Its entries have gaps between them, so only their order is looked at.
+    position: of the last entry written; entries: how many were written.
+    """
+
+    client: httpx2.Client
+    target: BinaryIO
+    after: int
+    head: int | None
+    limit: int | None = None
+    type_: str | None = None
+    position: int = field(init=False)
+    entries: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self.position = self.after
+
+    def run(self, told: Callable[[], None]) -> None:
+        """Copy all that is wanted, calling `told` now and then. GapFound when an entry is missing."""
+        while self.entries != self.limit and self._stream(told):
+            pass
+        whole = self.type_ is None and self.entries != self.limit
+        if whole and self.head is not None and self.position < self.head:
+            raise GapFound(f"the checkpoint signs {self.head} entries, but they end at position {self.position}")
+
+    @stamina.retry(on=again, attempts=None, timeout=PATIENCE_S)
+    def _stream(self, told: Callable[[], None]) -> bool:
+        """Copy one answer; whether there may be more behind it.
+
+        A stream that breaks is resumed behind its last whole entry. Patience ends only while nothing comes at all.
+        """
+        before = self.entries
+        try:
+            with self.client.stream("GET", "/v1/log/entries", params=self._params()) as response:
+                if response.is_error:
+                    response.read()
+                    check(response)
+                for lines in _whole_lines(response.iter_bytes()):
+                    self._copy(lines)
+                    told()
+        except httpx2.TransportError:
+            if self.entries == before:
+                raise
+            return True
+        return self.entries > before and (self.head is None or self.position < self.head)
+
+    def _params(self) -> dict[str, str | int]:
+        params: dict[str, str | int] = {"after": self.position}
+        if self.limit is not None:
+            params["limit"] = self.limit - self.entries
+        if self.type_ is not None:
+            params["type"] = self.type_
+        return params
+
+    def _copy(self, lines: list[bytes]) -> None:
+        for line in lines:
+            position = int(_place.decode(line).sequence)
+            if position <= self.position or (self.type_ is None and position != self.position + 1):
+                raise GapFound(f"after position {self.position} came {position}")
+            self.target.write(line + b"\n")
+            self.position = position
+            self.entries += 1
+
+    def summary(self) -> str:
+        """What has been written, and what is proved about it."""
+        if not self.entries:
+            return f"no entries behind position {self.after}"
+        if self.type_ is not None:
+            return f"{self.entries} entries of type {self.type_} up to position {self.position}; gaps cannot be seen"
+        return f"{self.entries} entries, positions {self.after + 1} to {self.position} without a gap"
+
+
+@click.command()
+@registry_options
+@click.option("--after", type=click.IntRange(min=0), default=0, metavar="N", help="Begin behind this position.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many entries.")
+@click.option("--type", "type_", metavar="TYPE", help="This type alone, e.g. certibranche.certificate.awarded.v1.")
+@click.option("--output", type=click.File("wb"), default="-", metavar="FILE", help="Default: standard output.")
+def replay(
+    *,
+    url: str,
+    data: Path | None,
+    token: str | None,
+    after: int,
+    limit: int | None,
+    type_: str | None,
+    output: BinaryIO,
+) -> None:
+    """Write the log's entries as NDJSON, byte for byte as they are stored, and see that none is missing."""
+    console = Console(stderr=True)
+    tell_retries(console)
+    headers = {"Authorization": f"Bearer {access_token(token, data, ('log:read',), 'replay')}"}
+    try:
+        with httpx2.Client(base_url=url, headers=headers, timeout=REQUEST_TIMEOUT_S) as client:
+            copy = Replay(client=client, target=output, after=after, head=_head(client), limit=limit, type_=type_)
+            with _progress(console, copy) as told:
+                copy.run(told)
+    except httpx2.TransportError as error:
+        raise OutOfReach(url, error) from error
+    output.flush()
+    console.print(copy.summary())
+
+
+@stamina.retry(on=again, attempts=None, timeout=PATIENCE_S)
+def _head(client: httpx2.Client) -> int | None:
+    """The size that the log's checkpoint signs (its second line: c2sp.org/tlog-checkpoint), once there is one."""
+    response = client.get("/log/checkpoint")
+    if response.status_code == 404:
+        return None
+    check(response)
+    return int(response.text.split("\n")[1])
+
+
+@contextmanager
+def _progress(console: Console, copy: Replay) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal, nothing elsewhere. Yields what to call when entries have been written."""
+    columns = (TextColumn("Replay"), BarColumn(), TextColumn("position {task.fields[position]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        wanted = copy.limit if copy.type_ is None else None
+        total = wanted if wanted or copy.head is None else max(copy.head - copy.after, 0)
+        task = bar.add_task("", total=total, position=copy.after)
+        yield lambda: bar.update(task, completed=copy.position - copy.after, position=copy.position)
+
+
+def _whole_lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """The lines that each chunk completes. A last line without its end means that the stream was cut."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield lines
+    if rest:
+        raise httpx2.RemoteProtocolError("the stream ended within a line")

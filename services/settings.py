@@ -1,0 +1,172 @@
+"""What an operator sets: `CERTIBRANCHE_*` variables, read once at start into one frozen struct a kind of process.
+
+A secret may also be given as the path of a file, `CERTIBRANCHE_<NAME>_FILE`. An empty variable counts as not set.
+"""
+
+import base64
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+PREFIX = "CERTIBRANCHE_"
+SECRETS = frozenset({"database_url", "nats_url", "vault_key"})  # may come from a file
+
+Environment = Literal["development", "production"]
+DatabaseUrl = Annotated[str, Meta(pattern=r"^postgres(ql)?://")]
+NatsUrl = Annotated[str, Meta(pattern=r"^(nats|tls|ws|wss)://")]
+StreamName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$")]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+VaultKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
+
+
+class SettingsRefused(Exception):
+    """The environment does not make up the settings; `errors` holds one line for each thing to put right."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("; ".join(errors))
+        self.errors = errors
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What every process needs."""
+
+    env: Environment = "production"
+    """`development` allows what only a trial may do. Default: production."""
+
+    database_url: DatabaseUrl
+    """PostgreSQL, `postgresql://user:password@host:port/database`. Secret. No default."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}>"  # never a secret in a log
+
+
+class FollowSettings(Settings, frozen=True, kw_only=True):
+    """`certibranche follow`: the read models and the transparency log."""
+
+
+class StreamSettings(Settings, frozen=True, kw_only=True):
+    """What speaks to NATS."""
+
+    nats_url: NatsUrl
+    """NATS servers, separated by commas, `nats://user:password@host:port`. Secret. No default."""
+
+    nats_stream: StreamName = "CERTIBRANCHE"
+    """The name of the JetStream stream. Default: CERTIBRANCHE."""
+
+
+class ServeSettings(StreamSettings, frozen=True, kw_only=True):
+    """`certibranche serve`: the HTTP interface."""
+
+    host: str = "127.0.0.1"
+    """The address it listens on. Default: this machine alone."""
+
+    port: Port = 8080
+    """The TCP port it listens on. Default: 8080."""
+
+    jwks: str
+    """Path or https URL of the JWK set that access tokens are checked against. No default."""
+
+    issuer: str
+    """The `iss` of access tokens. No default."""
+
+    audience: str
+    """What the `aud` of access tokens must name. No default."""
+
+    vault_key: VaultKey
+    """Master key of the vault: 32 bytes, in hexadecimal or base64. Secret. No default."""
+
+
+class RelaySettings(StreamSettings, frozen=True, kw_only=True):
+    """`certibranche relay`: publishes the log. Its NATS user may publish into the stream and read it, no more."""
+
+
+class MigrateSettings(StreamSettings, frozen=True, kw_only=True):
+    """`certibranche migrate`: makes or upgrades tables and stream. Its NATS user may create streams."""
+
+
+class UpSettings(Struct, frozen=True, kw_only=True):
+    """`certibranche up`: what replaces its own servers, keys and addresses."""
+
+    database_url: DatabaseUrl | None = None
+    """Replaces the embedded PostgreSQL. Secret. Default: embedded."""
+
+    nats_url: NatsUrl | None = None
+    """Replaces the embedded NATS; its user must be allowed to create the stream. Secret. Default: embedded."""
+
+    nats_stream: StreamName = "CERTIBRANCHE"
+    """The name of the JetStream stream. Default: CERTIBRANCHE."""
+
+    host: str = "127.0.0.1"
+    """The address the HTTP interface listens on. Default: this machine alone."""
+
+    port: Port = 8080
+    """The TCP port of the HTTP interface; `--port` goes before it. Default: 8080."""
+
+    jwks: str | None = None
+    """Replaces the development issuer, together with `issuer` and `audience`. Default: the development issuer."""
+
+
+KINDS: tuple[type[Struct], ...] = (ServeSettings, FollowSettings, RelaySettings, MigrateSettings, UpSettings)
+
+_Kind = TypeVar("_Kind", bound=Struct)
+
+
+def read(kind: type[_Kind], environment: Mapping[str, str]) -> _Kind:
+    """The settings of one kind of process. SettingsRefused lists every error at once, and no secret."""
+    errors = [f"{name}: there is no such setting" for name in sorted(_unknown(environment))]
+    values: dict[str, Any] = {}
+    for field in msgspec.structs.fields(kind):
+        try:
+            given = _given(field.name, environment)
+            if given is not None:
+                values[field.name] = _converted(given, field.type)
+            elif field.required:
+                errors.append(f"{variable(field.name)}: must be set")
+        except (ValueError, OSError) as error:
+            errors.append(f"{variable(field.name)}: {error}")
+    if errors:
+        raise SettingsRefused(errors)
+    return kind(**values)
+
+
+def variable(field_name: str) -> str:
+    """The environment variable of a field."""
+    return PREFIX + field_name.upper()
+
+
+def is_set(field_name: str, environment: Mapping[str, str]) -> bool:
+    """Whether the environment gives this setting, itself or by file."""
+    return bool(environment.get(variable(field_name)) or environment.get(variable(field_name) + "_FILE"))
+
+
+def _unknown(environment: Mapping[str, str]) -> set[str]:
+    fields = {name for kind in KINDS for name in kind.__struct_fields__}
+    known = {variable(name) for name in fields} | {variable(name) + "_FILE" for name in SECRETS & fields}
+    return {name for name in environment if name.startswith(PREFIX)} - known
+
+
+def _given(field_name: str, environment: Mapping[str, str]) -> str | None:
+    value = environment.get(variable(field_name))
+    path = environment.get(variable(field_name) + "_FILE") if field_name in SECRETS else None
+    if value and path:
+        raise ValueError(f"is set twice, also as {variable(field_name)}_FILE")
+    if path:
+        return Path(path).read_text(encoding="utf-8").strip()
+    return value or None
+
+
+def _converted(given: str, wanted: Any) -> Any:
+    if wanted == VaultKey:
+        return msgspec.convert(_key_bytes(given), wanted)
+    return msgspec.convert(given, wanted, strict=False)
+
+
+def _key_bytes(text: str) -> bytes:
+    try:
+        return bytes.fromhex(text) if re.fullmatch("[0-9a-fA-F]{64}", text) else base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("is neither hexadecimal nor base64") from None

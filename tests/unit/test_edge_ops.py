@@ -1,0 +1,118 @@
+"""Health, metrics, documentation."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+
+import httpx
+import msgspec
+import pytest
+from litestar import Litestar, get, post
+from litestar.datastructures import State
+from litestar.params import JSONBody
+from prometheus_client import CollectorRegistry, Counter
+
+from services.edge import ops, vendor
+from services.edge.docs import docs_router, openapi_config
+from services.edge.ops import Check, ops_router
+from services.edge.problems import exception_handlers
+from services.edge.tokens import Requires
+
+
+class Cat(msgspec.Struct, tag="cat", forbid_unknown_fields=True):
+    lives: int
+
+
+class Dog(msgspec.Struct, tag="dog", forbid_unknown_fields=True):
+    tricks: list[str]
+
+
+@post("/pets", guards=[Requires("pets:write")])
+async def post_pet(data: JSONBody[Cat | Dog]) -> None: ...
+
+
+@get("/pets")
+async def get_pets() -> list[Cat | Dog]:
+    return []
+
+
+@pytest.fixture
+def checks() -> dict[str, Check]:
+    return {}
+
+
+@pytest.fixture
+def client(checks: dict[str, Check]) -> Iterator[httpx.AsyncClient]:
+    registry = CollectorRegistry()
+    Counter("cats", "Cats seen", registry=registry).inc()
+    app = Litestar(
+        [post_pet, get_pets, ops_router(checks, registry), docs_router([Cat | Dog])],
+        exception_handlers=exception_handlers,
+        openapi_config=openapi_config(title="Pets", version="1"),
+        logging_config=None,
+        state=State({"authenticator": None}),
+    )
+    yield httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+
+
+async def passes() -> None: ...
+
+
+async def fails() -> None:
+    raise RuntimeError("secret address")
+
+
+async def hangs() -> None:
+    await asyncio.Event().wait()
+
+
+async def test_alive_touches_nothing(client: httpx.AsyncClient, checks: dict[str, Check]) -> None:
+    checks["log"] = fails
+    assert (await client.get("/health/live")).json() == {"status": "ok"}
+
+
+async def test_ready_when_every_check_passes(client: httpx.AsyncClient, checks: dict[str, Check]) -> None:
+    checks["log"] = passes
+    assert (await client.get("/health/ready")).status_code == 200
+
+
+async def test_not_ready_names_the_failing_checks_and_not_why(
+    client: httpx.AsyncClient, checks: dict[str, Check], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ops, "CHECK_S", 0.05)
+    checks.update(log=passes, vault=hangs, nats=fails)
+    answer = await client.get("/health/ready")
+    assert (answer.status_code, answer.json()["failing"]) == (503, ["nats", "vault"])
+    assert "secret" not in answer.text
+
+
+async def test_metrics_are_prometheus_text(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    assert "cats_total 1.0" in answer.text
+
+
+async def test_the_document_has_discriminators_closed_objects_and_scopes(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    operation = document["paths"]["/pets"]["post"]
+    body = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert body["discriminator"]["propertyName"] == "type"
+    assert "oneOf" not in body
+    assert document["components"]["schemas"]["Cat"]["additionalProperties"] is False
+    assert (operation["security"], operation["x-required-scope"]) == ([{"bearer": []}], "pets:write")
+    assert "security" not in document["paths"]["/pets"]["get"]
+    assert "/health/live" in document["paths"]
+    assert "/docs" not in document["paths"]
+
+
+async def test_the_docs_page_works_without_the_internet(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "script-src 'self'" in page.headers["content-security-policy"]
+    assert "://" not in page.text
+    for address in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert (await client.get(address)).status_code == 200, address
+
+
+def test_the_vendored_files_are_those_of_the_lock_file() -> None:
+    assert vendor.changed_files() == []

@@ -32,7 +32,7 @@ async def supervisor() -> AsyncIterator[Supervisor]:
 @pytest_asyncio.fixture(scope="session")
 async def postgres(data_folder: DataFolder, supervisor: Supervisor) -> AsyncIterator[Postgres]:
     """PostgreSQL, without fsync: tests kill processes, they do not cut the power."""
-    server = Postgres(data_folder, fsync="off", synchronous_commit="off", full_page_writes="off")
+    server = Postgres(data_folder, fsync="off", full_page_writes="off")
     await server.initialise()
     await supervisor.start(server.program())
     yield server

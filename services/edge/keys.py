@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import httpx2
 import jwt
@@ -23,6 +23,7 @@ REFRESH_S = 300.0
 COOL_DOWN_S = 30.0
 USABLE_S = 3600.0
 FETCH_S = 5.0
+RSA_BITS_MIN = 2048  # RFC 7518, section 3.3
 
 ALGORITHMS: dict[tuple[str, str | None], str] = {
     ("RSA", None): "RS256",
@@ -52,14 +53,45 @@ class Keys(Protocol):
         """For the application's lifespan."""
 
 
+class Jwk(msgspec.Struct, omit_defaults=True):
+    """The public members of a key that we look at."""
+
+    kty: str
+    crv: str | None = None
+    kid: str | None = None
+    alg: str | None = None
+    use: str = "sig"
+    n: str | None = None
+    e: str | None = None
+    x: str | None = None
+    y: str | None = None
+
+    def key(self) -> jwt.PyJWK | None:
+        """A signature key of an algorithm we take; None for any other, so that an issuer may publish more kinds."""
+        algorithm = ALGORITHMS.get((self.kty, self.crv))
+        declared = "EdDSA" if self.alg == "Ed25519" else self.alg or algorithm  # RFC 9864's name
+        if algorithm is None or declared != algorithm or self.use != "sig":
+            return None
+        try:
+            key = jwt.PyJWK(msgspec.to_builtins(self), algorithm)
+        except jwt.PyJWTError:
+            return None
+        return None if algorithm == "RS256" and key.key.key_size < RSA_BITS_MIN else key
+
+
+class Jwks(msgspec.Struct):
+    keys: list[Jwk]
+
+
 class KeySet:
     """The usable keys of one JWKS document. Raises NoKeysError when there is none."""
 
     def __init__(self, document: bytes) -> None:
         try:
-            self.keys = [key for item in msgspec.json.decode(document)["keys"] if (key := _key(item))]
-        except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+            published = msgspec.json.decode(document, type=Jwks).keys
+        except msgspec.DecodeError as error:
             raise NoKeysError("not a JWKS document") from error
+        self.keys = [key for jwk in published if (key := jwk.key()) is not None]
         if not self.keys:
             raise NoKeysError("no RS256, ES256 or EdDSA signature key")
 
@@ -67,20 +99,6 @@ class KeySet:
         if kid is None:
             return self.keys[0] if len(self.keys) == 1 else None
         return next((key for key in self.keys if key.key_id == kid), None)
-
-
-def _key(item: dict[str, Any]) -> jwt.PyJWK | None:
-    """A signature key of an algorithm we take; None for any other, so that an issuer may publish more kinds."""
-    algorithm = ALGORITHMS.get((item["kty"], item.get("crv")))
-    declared = "EdDSA" if item.get("alg") == "Ed25519" else item.get("alg", algorithm)  # RFC 9864's name
-    if algorithm is None or declared != algorithm or item.get("use", "sig") != "sig":
-        return None
-    public = {name: value for name, value in item.items() if name in {"kty", "crv", "kid", "n", "e", "x", "y"}}
-    try:
-        key = jwt.PyJWK(public, algorithm)
-    except jwt.PyJWTError:
-        return None
-    return None if algorithm == "RS256" and key.key.key_size < 2048 else key  # RFC 7518, section 3.3
 
 
 class FileKeys:

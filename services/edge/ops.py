@@ -17,7 +17,7 @@ Check = Callable[[], Awaitable[None]]
 """Raises when what it looks at is not ready."""
 
 
-def ops_router(checks: Mapping[str, Check], registry: CollectorRegistry) -> Router:
+def ops_router(checks: Mapping[str, Check], registry: CollectorRegistry, *, check_s: float = CHECK_S) -> Router:
     """`/health/live`, `/health/ready` and `/metrics`. The names of the checks are public; what they raise is not.
 
     `checks` is read at each request: more may be added after start.
@@ -29,7 +29,7 @@ def ops_router(checks: Mapping[str, Check], registry: CollectorRegistry) -> Rout
 
     @get("/health/ready", tags=["operations"], summary="All that requests need is within reach")
     async def ready() -> dict[str, str]:
-        failing = await failing_checks(checks)
+        failing = await failing_checks(checks, check_s)
         if failing:
             raise Unavailable(f"Not ready: {', '.join(failing)}.", failing=failing)
         return {"status": "ok"}
@@ -41,16 +41,16 @@ def ops_router(checks: Mapping[str, Check], registry: CollectorRegistry) -> Rout
     return Router("/", route_handlers=[live, ready, metrics])
 
 
-async def failing_checks(checks: Mapping[str, Check]) -> list[str]:
-    """The names of the checks that fail or take over `CHECK_S`, in order; all run at once."""
+async def failing_checks(checks: Mapping[str, Check], check_s: float) -> list[str]:
+    """The names of the checks that fail or take over `check_s`, in order; all run at once."""
     names = sorted(checks)
-    passed = await asyncio.gather(*(_passes(name, checks[name]) for name in names))
+    passed = await asyncio.gather(*(_passes(name, checks[name], check_s) for name in names))
     return [name for name, good in zip(names, passed, strict=True) if not good]
 
 
-async def _passes(name: str, check: Check) -> bool:
+async def _passes(name: str, check: Check, check_s: float) -> bool:
     try:
-        async with asyncio.timeout(CHECK_S):
+        async with asyncio.timeout(check_s):
             await check()
     except Exception as error:
         log.warning("not_ready", check=name, reason=type(error).__name__)

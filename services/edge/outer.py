@@ -192,6 +192,6 @@ class Exchange:
         status = self.status or 499  # cancelled before an answer began: the client left, or we are shutting down
         metrics.count(self.method, route, status, duration_s)
         if route not in QUIET:
-            access_log.info(
-                "request", method=self.method, route=route, status=status, duration_ms=round(duration_s * 1e3, 3)
-            )
+            cut = {} if self.ended else {"complete": False}
+            duration_ms = round(duration_s * 1e3, 3)
+            access_log.info("request", method=self.method, route=route, status=status, duration_ms=duration_ms, **cut)

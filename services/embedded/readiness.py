@@ -1,6 +1,7 @@
 """Questions whose answers say that a server is up, or that its port is free."""
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -59,7 +60,7 @@ async def claim_port(host: str, port: int, limit_s: float = 1.0) -> None:
 
     if not await wait_until(free, limit_s):
         assert problem is not None
-        raise CannotRun(f"port {port} on {host} cannot be used: {problem.strerror}") from problem
+        raise CannotRun(f"port {port} on {host} cannot be used: {os.strerror(problem.errno or 0)}") from problem
 
 
 def free_port() -> int:

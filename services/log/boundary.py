@@ -12,7 +12,7 @@ from eventsourcing.dcb.domain import Selector, Slice
 
 from contracts.facts import Fact
 from contracts.problems import Problem
-from services.log.proposal import Placed
+from services.log.proposal import BUGS, Placed
 
 Key = tuple[str, type[Fact]]
 """A tag and a type of fact."""
@@ -91,7 +91,7 @@ class Boundary:
             for make in waiting:
                 try:
                     wanted = self.fold(make)[1]
-                except Problem:  # no slice can be made of it: its own turn says so
+                except (Problem, *BUGS):  # its own turn tells what is wrong with it
                     continue
                 if wanted:
                     missing.update(dict.fromkeys(wanted))

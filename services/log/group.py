@@ -13,7 +13,7 @@ from contracts.facts import Fact
 from contracts.facts.fact import REFERENCE
 from contracts.problems import Bug, IdempotencyConflict, Problem, TooLarge
 from services.log.boundary import Boundary
-from services.log.proposal import Circumstances, Outcome, Proposal, Recorded, Reference, Unit
+from services.log.proposal import BUGS, Circumstances, Outcome, Proposal, Recorded, Reference, Unit
 
 log = structlog.get_logger()
 
@@ -94,8 +94,8 @@ class Group:
             return self._append(proposal, tagged.decision)
         except Problem as refusal:
             return refusal
-        except (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError):
-            log.exception("a decision failed", exc_info=True)
+        except BUGS:
+            log.exception("a decision failed")
             return Bug("This command could not be decided.")
 
     def _append(self, proposal: Proposal, fact: Fact) -> Recorded:

@@ -14,6 +14,10 @@ Placed = tuple[int, Fact]
 """A fact and its position."""
 
 
+BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a decision with a bug in it raises: it fails its own command, never the group. Trouble of the log is other."""
+
+
 class Reference(Protocol):
     """Facts so widely needed that every decision gets them folded: those with the tag `reference`, up to the head.
 

@@ -93,8 +93,7 @@ class Transactor:
                 if head < 0:
                     raise HeadMoved(f"expected head {group.head}, found {-1 - head}")
         except BaseException:
-            if not connection.is_closed():
-                await connection.execute("ROLLBACK")
+            connection.terminate()  # whatever state it is in: the server rolls back, and gives up the lock
             raise
         await connection.execute("COMMIT")
         self._reference, self._reference_head = group.reference, group.head + len(group.appends)

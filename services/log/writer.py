@@ -27,7 +27,14 @@ OUTAGE_S = 10.0
 
 RETRY_S = 0.1
 
-_LOST = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
+# asyncpg raises the internal error when a server is killed in the middle of its answer.
+_LOST = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+)
 _CONTENTION = (
     HeadMoved,
     asyncpg.LockNotAvailableError,
@@ -121,7 +128,7 @@ class LogWriter:
                 _resolve(answer, problem)
         except asyncpg.PostgresError:
             if len(group) == 1:
-                log.exception("the log refused a unit", exc_info=True)
+                log.exception("the log refused a unit")
                 _resolve(group[0][1], Bug("The log could not take this."))
                 return
             for waiting in group:  # one of them holds data the database refuses: only its own caller may hear of it
@@ -130,8 +137,8 @@ class LogWriter:
             for _, answer in group:
                 _resolve(answer, Unavailable("The registry is stopping."))
             raise
-        except Exception as bug:
-            log.exception("the log writer failed", exc_info=bug)
+        except Exception:
+            log.exception("the log writer failed")
             for _, answer in group:
                 _resolve(answer, Bug("The log could not take this."))
         else:

@@ -16,6 +16,7 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
 from contracts.problems import Unavailable
+from services.edge.logs import configure_logs
 from services.log.listener import LOG_CHANNEL, Listener
 from services.log.reader import LogReader
 from services.projections.follower import VIEW_CHANNEL, Follower, View
@@ -51,11 +52,13 @@ CAUGHT_UP_POSITIONS = 1_000
 
 def follow(settings: FollowSettings) -> None:
     """Keep the views up to date until SIGTERM or SIGINT."""
+    configure_logs()
     uvloop.run(_until_stopped(follow_views(settings.database_url)))
 
 
 def relay(settings: RelaySettings) -> None:
     """Publish the log until SIGTERM or SIGINT. SystemExit when the stream and the log do not belong together."""
+    configure_logs()
     try:
         uvloop.run(_until_stopped(relay_log(settings.database_url, settings.nats_url, settings.nats_stream)))
     except (Diverged, Misconfigured) as error:
@@ -133,18 +136,25 @@ class CaughtUp:
 
 @contextlib.asynccontextmanager
 async def relay_check(database_url: str, nats_url: str, stream: str) -> AsyncIterator[Check]:
-    """The readiness check of the relay: the stream answers, and has not diverged from the log."""
+    """The readiness check of the relay: the stream answers, and has not diverged from the log.
+
+    Connects in the background: who checks must be able to start without NATS.
+    """
     async with _pool(database_url, connections_max=1) as pool:
-        client = await connect(nats_url)
+        connecting = asyncio.create_task(connect(nats_url), name="relay check connects")
+
+        async def check() -> None:
+            if not connecting.done():
+                raise Unavailable("NATS has not been reached yet.")
+            reader, silence = LogReader(pool), Listener(partial(asyncpg.connect, database_url))
+            await Relay(connecting.result(), reader, silence, stream=stream).lag()
+
         try:
-            relay = Relay(client, LogReader(pool), Listener(partial(asyncpg.connect, database_url)), stream=stream)
-
-            async def check() -> None:
-                await relay.lag()
-
             yield check
         finally:
-            await client.close()
+            connecting.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await (await connecting).close()
 
 
 async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:

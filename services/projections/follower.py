@@ -65,7 +65,7 @@ class View(Protocol):
         """Write what the events change, in the caller's transaction. Each event comes once, in the log's order."""
 
 
-class NotTheLog(RuntimeError):  # noqa: N818 - named as the state it is, like our refusals
+class NotTheLog(RuntimeError):
     """What was read is not the log that this view has followed so far: events are missing."""
 
 

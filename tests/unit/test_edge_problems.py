@@ -101,7 +101,6 @@ def chained(error: Exception, cause: Exception) -> Exception:
     [
         (ConnectionRefusedError(), Unavailable),
         (TimeoutError(), Unavailable),
-        (TimeoutError(), Unavailable),
         (asyncpg.ConnectionDoesNotExistError(), Unavailable),
         (asyncpg.TooManyConnectionsError(), Unavailable),
         (asyncpg.AdminShutdownError(), Unavailable),

@@ -8,14 +8,14 @@ import pytest
 from services.settings import MigrateSettings, RelaySettings, ServeSettings, SettingsRefused, UpSettings, read
 
 KEY = bytes(range(32))
+RELAY = {"CERTIBRANCHE_DATABASE_URL": "postgresql://db/x", "CERTIBRANCHE_NATS_URL": "nats://relay:p@broker:4222"}
 SERVE = {
-    "CERTIBRANCHE_DATABASE_URL": "postgresql://db/certibranche",
+    **RELAY,
     "CERTIBRANCHE_JWKS": "/etc/jwks.json",
     "CERTIBRANCHE_ISSUER": "https://issuer.example",
     "CERTIBRANCHE_AUDIENCE": "certibranche",
     "CERTIBRANCHE_VAULT_KEY": KEY.hex(),
 }
-RELAY = {"CERTIBRANCHE_DATABASE_URL": "postgresql://db/x", "CERTIBRANCHE_NATS_URL": "nats://relay:p@broker:4222"}
 
 
 def test_what_is_not_set_has_its_default() -> None:
@@ -26,7 +26,7 @@ def test_what_is_not_set_has_its_default() -> None:
 
 
 def test_variables_of_other_programs_and_other_kinds_are_nothing_to_us() -> None:
-    assert read(ServeSettings, SERVE | RELAY | {"HOME": "/", "PORT": "http"}).port == 8080
+    assert read(RelaySettings, SERVE | {"HOME": "/", "PORT": "http"}).nats_stream == "CERTIBRANCHE"
 
 
 def test_an_empty_variable_is_not_set() -> None:
@@ -44,7 +44,7 @@ def test_all_errors_are_told_at_once() -> None:
         read(ServeSettings, wrong)
     names = [error.split(":")[0].removeprefix("CERTIBRANCHE_") for error in refused.value.errors]
     assert names[0] == "DATABSE_URL"
-    assert set(names[1:]) == {"ENV", "DATABASE_URL", "PORT", "JWKS", "ISSUER", "AUDIENCE", "VAULT_KEY"}
+    assert set(names[1:]) == {"ENV", "DATABASE_URL", "NATS_URL", "PORT", "JWKS", "ISSUER", "AUDIENCE", "VAULT_KEY"}
 
 
 @pytest.mark.parametrize("written", [KEY.hex(), KEY.hex().upper(), base64.b64encode(KEY).decode(), f"{KEY.hex()}\n"])

@@ -56,11 +56,11 @@ NO_ANSWER = (
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche.projections")
 
 
-class Diverged(RuntimeError):  # noqa: N818 - named as the state it is, like our refusals
+class Diverged(RuntimeError):
     """The stream holds what the log does not: one of them was restored, or belongs to another registry."""
 
 
-class Misconfigured(RuntimeError):  # noqa: N818
+class Misconfigured(RuntimeError):
     """The stream cannot take the log."""
 
 

@@ -1,0 +1,227 @@
+"""What the log promises to those who append: order, gapless positions, one record for each id, all or nothing."""
+
+import asyncio
+import hashlib
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+from eventsourcing.dcb.domain import Slice
+
+from contracts.envelope import ENTRY_BYTES_MAX, Envelope, encode
+from contracts.facts import Fact
+from contracts.facts.catalogue import Bloc, Competence, PublishCertification
+from contracts.problems import Bug, IdempotencyConflict, Problem, TooLarge, Unavailable
+from contracts.refusals import JuryExists, VersionOutOfOrder
+from services.log import writer as writer_module
+from services.log.proposal import Circumstances, Proposal, Recorded
+from services.log.reader import LogReader
+from services.log.writer import LogWriter
+from tests.log.conftest import MakeWriter, jury, objective, posted
+
+
+async def test_positions_are_one_two_three(writer: LogWriter, reader: LogReader) -> None:
+    recorded = await asyncio.gather(*(writer.append_one(objective()) for _ in range(300)))
+    assert sorted(r.position for r in recorded) == list(range(1, 301))
+    entries = await reader.page(0)
+    assert [entry.position for entry in entries] == list(range(1, 301))
+    assert {r.position: r.entry for r in recorded} == {e.position: e.entry for e in entries}
+
+
+async def test_recorded_time_never_decreases(writer: LogWriter, pool: asyncpg.Pool, reader: LogReader) -> None:
+    await writer.append_one(objective())
+    ahead = datetime.now(UTC) + timedelta(seconds=30)
+    await pool.execute("UPDATE log.event SET recorded_at = $1", ahead)
+    await writer.append_one(objective())
+    entry = await reader.entry(2)
+    assert entry is not None
+    assert entry.event().recorded_at == ahead
+
+
+async def test_a_writer_whose_clock_is_more_than_a_minute_behind_refuses(
+    writer: LogWriter, pool: asyncpg.Pool, reader: LogReader
+) -> None:
+    await writer.append_one(objective())
+    await pool.execute("UPDATE log.event SET recorded_at = now() + interval '90 seconds'")
+    with pytest.raises(Unavailable):
+        await writer.append_one(objective())
+    assert await reader.head() == 1
+
+
+async def test_a_refusal_fails_its_own_command_only(writer: LogWriter, reader: LogReader) -> None:
+    id_ = str(uuid.uuid4())
+    outcomes = await writer.append([jury(id_), jury(id_), objective()])
+    assert [type(outcome) for outcome in outcomes] == [Recorded, JuryExists, Recorded]
+    assert await reader.head() == 2
+
+
+async def test_a_command_sees_the_facts_of_those_before_it_in_its_group(writer: LogWriter) -> None:
+    """The reference too: version 2 needs version 1, of the same group."""
+    certification_id = f"cqpm-{uuid.uuid4().hex[:8]}"
+    outcomes = await writer.append([posted(certification(certification_id, version)) for version in (1, 2, 2)])
+    assert [type(outcome) for outcome in outcomes] == [Recorded, Recorded, VersionOutOfOrder]
+
+
+async def test_a_bug_in_a_decision_fails_its_own_command_only(writer: LogWriter, reader: LogReader) -> None:
+    def broken(_: Circumstances) -> Slice[Fact]:
+        raise ZeroDivisionError
+
+    bug = Proposal(broken, lambda *_: b"", b"k" * 32, b"c" * 32)
+    outcomes = await writer.append([objective(), bug, objective()])
+    assert [type(outcome) for outcome in outcomes] == [Recorded, Bug, Recorded]
+    assert await reader.head() == 2
+
+
+async def test_an_event_beyond_the_limit_is_refused_and_leaves_no_gap(writer: LogWriter) -> None:
+    small = objective()
+
+    def huge(fact: Fact, position: int, recorded_at: datetime) -> bytes:
+        return encode(
+            Envelope(id="x" * ENTRY_BYTES_MAX, source="urn:test", authid="tests"), fact, position, recorded_at
+        )
+
+    outcomes = await writer.append([Proposal(small.decide, huge, b"k" * 32, b"c" * 32), small])
+    assert isinstance(outcomes[0], TooLarge)
+    assert isinstance(outcomes[1], Recorded)
+    assert outcomes[1].position == 1
+
+
+async def test_the_same_id_with_the_same_content_is_recorded_once(writer: LogWriter, reader: LogReader) -> None:
+    first = await writer.append_one(objective(id_="a"))
+    again = await writer.append_one(objective(id_="a"))
+    assert not first.repeated
+    assert again == first._replace(repeated=True)
+    assert await reader.head() == 1
+
+
+async def test_the_same_id_with_other_content_is_a_conflict(writer: LogWriter, reader: LogReader) -> None:
+    first = await writer.append_one(objective(id_="a"))
+    with pytest.raises(IdempotencyConflict) as conflict:
+        await writer.append_one(objective(beneficiaries=2, id_="a"))
+    assert conflict.value.rule == "I1"
+    assert conflict.value.values["position"] == first.position
+    assert await reader.head() == 1
+
+
+async def test_ids_repeat_within_a_group_as_well(writer: LogWriter) -> None:
+    outcomes = await writer.append([objective(id_="a"), objective(id_="a"), objective(beneficiaries=2, id_="a")])
+    assert isinstance(outcomes[0], Recorded)
+    assert outcomes[1] == outcomes[0]._replace(repeated=True)
+    assert isinstance(outcomes[2], IdempotencyConflict)
+
+
+async def test_a_refused_id_stays_free(writer: LogWriter) -> None:
+    id_ = str(uuid.uuid4())
+    await writer.append_one(jury(id_))
+    refused = jury(id_)
+    with pytest.raises(JuryExists):
+        await writer.append_one(refused)
+    taken = objective()
+    recorded = await writer.append_one(Proposal(taken.decide, taken.encode, refused.key, taken.content))
+    assert not recorded.repeated
+
+
+async def test_an_atomic_batch_is_recorded_whole(writer: LogWriter, reader: LogReader) -> None:
+    outcomes = await writer.append([objective() for _ in range(3)], atomic=True)
+    assert all(isinstance(outcome, Recorded) for outcome in outcomes)
+    assert await reader.head() == 3
+
+
+async def test_of_a_refused_atomic_batch_nothing_remains(writer: LogWriter, reader: LogReader) -> None:
+    """Not its events, nor its ids, nor its place in the catalogue, nor in the boundaries of those after it."""
+    certification_id, id_ = f"cqpm-{uuid.uuid4().hex[:8]}", str(uuid.uuid4())
+    refused = [posted(certification(certification_id, 1)), jury(id_), objective(id_="a"), jury(id_)]
+    together = await asyncio.gather(
+        writer.append(refused, atomic=True),
+        writer.append([posted(certification(certification_id, 2)), jury(id_), objective(beneficiaries=2, id_="a")]),
+        return_exceptions=True,
+    )
+    assert isinstance(together[0], JuryExists)
+    assert together[0].values["index"] == 3
+    assert isinstance(together[1], list)
+    assert [type(outcome) for outcome in together[1]] == [VersionOutOfOrder, Recorded, Recorded]
+    assert await reader.head() == 2
+
+
+async def test_a_full_queue_answers_503(writer: LogWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer_module, "QUEUE_PROPOSALS_MAX", 10)
+    with pytest.raises(Unavailable):
+        await writer.append([objective() for _ in range(11)])
+    assert len(await writer.append([objective() for _ in range(10)])) == 10
+
+
+async def test_a_caller_that_goes_away_does_not_harm_its_group(writer: LogWriter, reader: LogReader) -> None:
+    gone = asyncio.create_task(writer.append_one(objective()))
+    stays = asyncio.create_task(writer.append_one(objective()))
+    await asyncio.sleep(0)
+    gone.cancel()
+    recorded = await stays
+    entry = await reader.entry(recorded.position)
+    assert entry is not None
+    assert entry.entry == recorded.entry
+
+
+async def test_a_stopping_writer_answers_those_who_wait(make_writer: MakeWriter) -> None:
+    writer: LogWriter = await make_writer()
+    waiting = [asyncio.create_task(writer.append([objective()])) for _ in range(3)]
+    await asyncio.sleep(0)
+    await writer.__aexit__(None, None, None)
+    for answer in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(answer, (list, Problem))
+
+
+async def test_two_writers_cannot_both_win(make_writer: MakeWriter, reader: LogReader) -> None:
+    """J3 through two writers: for each jury one wins, the other is refused; positions stay gapless."""
+    one, two = await make_writer(), await make_writer()
+    ids = [str(uuid.uuid4()) for _ in range(100)]
+    answers = await asyncio.gather(
+        *(writer.append_one(jury(id_)) for id_ in ids for writer in (one, two)), return_exceptions=True
+    )
+    for first, second in zip(answers[::2], answers[1::2], strict=True):
+        assert sorted(type(answer).__name__ for answer in (first, second)) == ["JuryExists", "Recorded"]
+    assert [entry.position for entry in await reader.page(0)] == list(range(1, 101))
+
+
+async def test_a_writer_sees_the_catalogue_of_another(make_writer: MakeWriter) -> None:
+    one, two = await make_writer(), await make_writer()
+    certification_id = f"cqpm-{uuid.uuid4().hex[:8]}"
+    for writer, version in ((one, 1), (two, 2), (one, 3)):
+        await writer.append_one(posted(certification(certification_id, version)))
+    with pytest.raises(VersionOutOfOrder):
+        await two.append_one(posted(certification(certification_id, 3)))
+
+
+async def test_concurrent_retries_through_two_writers_are_recorded_once(
+    make_writer: MakeWriter, reader: LogReader
+) -> None:
+    one, two = await make_writer(), await make_writer()
+    answers = await asyncio.gather(*(writer.append_one(objective(id_="a")) for writer in (one, two) * 10))
+    assert [answer.repeated for answer in answers].count(False) == 1
+    assert {answer.position for answer in answers} == {1}
+    assert await reader.head() == 1
+
+
+async def test_the_key_is_the_hash_of_source_and_id(writer: LogWriter, pool: asyncpg.Pool) -> None:
+    proposal = objective(id_="a")
+    await writer.append_one(proposal)
+    row = await pool.fetchrow("SELECT key, content FROM log.event WHERE position = 1")
+    assert row["key"] == hashlib.sha256(b"urn:test\x00a").digest()
+    assert row["content"] == proposal.content
+
+
+def certification(certification_id: str, version: int) -> PublishCertification:
+    return PublishCertification(
+        certification_id=certification_id,
+        version=version,
+        family="CQPM",
+        title="Soudeur industriel",
+        effective_from=datetime(2015, 1, 1, tzinfo=UTC).date(),
+        blocs=(
+            Bloc(
+                bloc_id=f"{certification_id}-b1",
+                title="Souder",
+                competences=(Competence(competence_id="c1", label="Souder"),),
+            ),
+        ),
+    )

@@ -82,6 +82,10 @@ class PersonMerged(Conflict):
     slug, title = "person-merged", "The person is known under another id"
 
 
+class IdentityTaken(Conflict):
+    slug, title = "identity-taken", "Another person has this identity"
+
+
 class SamePerson(Unmet):
     slug, title = "same-person", "A person is not merged with itself"
 

@@ -121,15 +121,16 @@ class CaughtUp:
     A view that falls behind later is for alerts: taking the whole interface away would help nobody.
     """
 
-    def __init__(self, positions: Positions, view: str) -> None:
+    def __init__(self, positions: Positions, view: str, *, behind_max: int = CAUGHT_UP_POSITIONS) -> None:
         self._positions = positions
         self._view = view
+        self._behind_max = behind_max
         self._caught_up = False
 
     async def __call__(self) -> None:
         """Raise Unavailable for a view that is behind, or what asyncpg raises when its tables are out of reach."""
         lag = (await self._positions.lags())[self._view]
-        self._caught_up = self._caught_up or lag.positions <= CAUGHT_UP_POSITIONS
+        self._caught_up = self._caught_up or lag.positions <= self._behind_max
         if not self._caught_up:
             raise Unavailable(f"View {self._view} is {lag.positions} positions behind the log.")
 

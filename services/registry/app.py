@@ -19,7 +19,7 @@ from services.log.writer import LogWriter
 from services.registry.domain.reference import Reference
 from services.registry.http.events import post_events
 from services.registry.http.log import get_entries, get_entry
-from services.registry.http.persons import get_person, post_persons
+from services.registry.http.persons import erase_person, get_person, merge_persons, post_persons, rectify_person
 from services.registry.vault.keys import VaultKeys
 from services.registry.vault.vault import Vault
 
@@ -34,7 +34,7 @@ SWEEP_S = 60.0
 
 def routes() -> list[HTTPRouteHandler]:
     """The routes of the write side and of the log. They need the state that `recording` fills."""
-    return [post_events, post_persons, get_person, get_entries, get_entry]
+    return [post_events, post_persons, get_person, rectify_person, merge_persons, erase_person, get_entries, get_entry]
 
 
 @contextlib.asynccontextmanager
@@ -57,7 +57,7 @@ async def _sweep(vault: Vault) -> None:
     older_than_s = 0.0
     while True:
         try:
-            while await vault.finish(older_than_s):
+            while await vault.sweep(older_than_s):
                 pass
             older_than_s = SWEEP_S
         except (Problem, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as trouble:

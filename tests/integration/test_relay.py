@@ -20,7 +20,7 @@ from contracts.subjects import STREAM, subject
 from services.embedded.nats import Nats
 from services.embedded.supervisor import Supervisor
 from services.projections import app
-from services.projections.relay import Diverged, Misconfigured, Relay, connect, create_stream, publication
+from services.projections.relay import Diverged, Misconfigured, Relay, connect, create_stream
 from services.projections.relay.publication import _header_value
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.unit.careers import awarded, person, published, registered
@@ -102,12 +102,9 @@ async def test_a_relay_goes_on_where_the_stream_ends(log: FilledLog, client: Cli
     await check_stream(client, log)
 
 
-async def test_relays_that_race_neither_repeat_nor_reorder(
-    log: FilledLog, client: Client, nats_server: Nats, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publication, "CHUNK_EVENTS_MAX", 3)
+async def test_relays_that_race_neither_repeat_nor_reorder(log: FilledLog, client: Client, nats_server: Nats) -> None:
     others = [await connect(nats_server.relay_url) for _ in range(2)]
-    async with relaying(*(Relay(each, log.reader, log.news) for each in (client, *others))):
+    async with relaying(*(Relay(each, log.reader, log.news, chunk_events_max=3) for each in (client, *others))):
         for number in range(100, 130):
             head = await log.put([person(number), person(number + 100)])
         await arrived(client, head)
@@ -116,16 +113,13 @@ async def test_relays_that_race_neither_repeat_nor_reorder(
         await other.close()
 
 
-async def test_a_killed_server_loses_nothing(
-    log: FilledLog, client: Client, supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publication, "CHUNK_EVENTS_MAX", 2)
-    async with relaying(*(Relay(client, log.reader, log.news, answer_s=1) for _ in range(2))):
+async def test_a_killed_server_loses_nothing(log: FilledLog, client: Client, supervisor: Supervisor) -> None:
+    async with relaying(*(Relay(client, log.reader, log.news, answer_s=1, chunk_events_max=2) for _ in range(2))):
         for number in range(3):
             process_id = supervisor.process_id("nats")
             assert process_id is not None
-            os.kill(process_id, signal.SIGKILL)
             head = await log.put([person(100 + 10 * number + other) for other in range(10)])
+            os.kill(process_id, signal.SIGKILL)
             await arrived(client, head)
     await check_stream(client, log)
 
@@ -144,23 +138,19 @@ class LosesAnswers(Client):
 
 
 async def test_a_lost_acknowledgement_neither_loses_nor_repeats(
-    log: FilledLog, client: Client, nats_server: Nats, monkeypatch: pytest.MonkeyPatch
+    log: FilledLog, client: Client, nats_server: Nats
 ) -> None:
-    monkeypatch.setattr(publication, "CHUNK_EVENTS_MAX", 5)
     forgetful = LosesAnswers()
     await forgetful.connect(nats_server.relay_url, inbox_prefix="_INBOX_relay", pending_size=-1)
-    async with relaying(Relay(forgetful, log.reader, log.news)):
+    async with relaying(Relay(forgetful, log.reader, log.news, chunk_events_max=5)):
         await arrived(client, len(HISTORY))
     assert forgetful.lost == 3
     await check_stream(client, log)
     await forgetful.close()
 
 
-async def test_a_chunk_larger_than_a_batch_may_be_goes_in_several(
-    log: FilledLog, client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(publication, "CHUNK_BYTES_MAX", 2_500)
-    async with relaying(Relay(client, log.reader, log.news)):
+async def test_a_chunk_larger_than_a_batch_may_be_goes_in_several(log: FilledLog, client: Client) -> None:
+    async with relaying(Relay(client, log.reader, log.news, chunk_bytes_max=2_500)):
         await arrived(client, len(HISTORY))
     await check_stream(client, log)
 

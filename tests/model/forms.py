@@ -37,7 +37,11 @@ def members(**checks: Check) -> Check:
 
 def is_date(value: Any) -> bool:
     try:
-        return isinstance(value, str) and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) is not None and bool(day(value))
+        return (
+            isinstance(value, str)
+            and re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", value) is not None
+            and bool(day(value))
+        )
     except ValueError:
         return False
 
@@ -174,12 +178,8 @@ FORMS: dict[str, Check] = {
         validated_on=is_date,
     ),
     "bloc.invalidated": members(validation_id=uuid, reason=undo, decided_on=is_date),
-    "certificate.awarded": members(
-        registration_id=uuid, certificate_number_=number, jury_id_=uuid, awarded_on=is_date
-    ),
-    "certificate.revoked": members(
-        certificate_number=number, reason=undo, decided_on=is_date, decision_ref_=reference
-    ),
+    "certificate.awarded": members(registration_id=uuid, certificate_number_=number, jury_id_=uuid, awarded_on=is_date),
+    "certificate.revoked": members(certificate_number=number, reason=undo, decided_on=is_date, decision_ref_=reference),
 }
 """Whether data has the form of a fact, by the fact's name. Names that are missing here are not posted."""
 

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from tests.model.forms import day
-from tests.model.world import Data, Registration, World
+from tests.model.world import Data, Registration, World, fiche_in_force
 
 Violation = tuple[int, str | None]
 Judgement = tuple[set[Violation], Data]

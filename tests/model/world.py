@@ -20,7 +20,7 @@ class Registration:
 
     @property
     def id(self) -> str:
-        return self.data["registration_id"]
+        return str(self.data["registration_id"])
 
     @property
     def registered_on(self) -> date:
@@ -141,7 +141,9 @@ class World:
 def fiche_in_force(version: Data, *days: date) -> bool:
     """First and last days of fiches are included (C6)."""
     fiche = version.get("rncp")
-    return fiche is not None and any(day(fiche["registered_from"]) <= at <= day(fiche["registered_until"]) for at in days)
+    return fiche is not None and any(
+        day(fiche["registered_from"]) <= at <= day(fiche["registered_until"]) for at in days
+    )
 
 
 def later(at: date, *, months: int) -> date:

@@ -295,5 +295,6 @@ def _history(choices: list[tuple[int, int]]) -> list[Fact]:
     return history.facts
 
 
-histories = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 100_000)), max_size=60).map(_history)
+_choice = st.tuples(st.integers(0, 9), st.integers(0, 100_000))
+histories = st.one_of(st.lists(_choice, max_size=12), st.lists(_choice, min_size=40, max_size=100)).map(_history)
 """Facts in order: two certifications in two versions, persons, and what becomes of them."""

@@ -83,7 +83,15 @@ class Relay:
     """Brings one stream up to the log. `client` is connected as stream.connect does it."""
 
     def __init__(
-        self, client: Client, reader: LogReader, listener: Listener, *, stream: str = STREAM, answer_s: float = ANSWER_S
+        self,
+        client: Client,
+        reader: LogReader,
+        listener: Listener,
+        *,
+        stream: str = STREAM,
+        answer_s: float = ANSWER_S,
+        chunk_events_max: int = CHUNK_EVENTS_MAX,
+        chunk_bytes_max: int = CHUNK_BYTES_MAX,
     ) -> None:
         self._client = client
         self._jetstream = client.jetstream(timeout=answer_s)
@@ -91,6 +99,8 @@ class Relay:
         self._listener = listener
         self._stream = stream
         self._answer_s = answer_s
+        self._chunk_events_max = chunk_events_max
+        self._chunk_bytes_max = chunk_bytes_max
 
     async def run(self) -> None:
         """Publish until cancelled. Raises Diverged and Misconfigured: a person must look; all else is tried again."""
@@ -168,9 +178,9 @@ class Relay:
         chunk: list[Entry] = []
         size = 0
         _measure(Lag(last, await self._reader.head()))
-        for entry in await self._reader.page(last, limit=CHUNK_EVENTS_MAX):
+        for entry in await self._reader.page(last, limit=self._chunk_events_max):
             size += len(entry.entry) + HEADER_BYTES
-            if chunk and size > CHUNK_BYTES_MAX:
+            if chunk and size > self._chunk_bytes_max:
                 break
             if entry.position != last + len(chunk) + 1:
                 raise self._diverged(f"the log has no event {last + len(chunk) + 1}")

@@ -71,25 +71,16 @@ def _receipt(recorded: Recorded) -> Response[bytes]:
     )
 
 
-def _item(value: Any, caller: Caller) -> Proposal:
-    """The proposal of one event among many: what is wrong with it is its own result."""
-    try:
-        return proposal_of(from_json(value), caller)
-    except Problem as problem:
-        return refuse(problem)
-
-
 async def _batch(body: bytes, caller: Caller, log: LogWriter, *, atomic: bool) -> Response[bytes]:
-    values = strict_json.parse(body)
-    if not isinstance(values, list):
-        raise Malformed("A batch is a JSON array of CloudEvents.")
-    if len(values) > BATCH_EVENTS_MAX:
+    items = strict_json.items(body)
+    if len(items) > BATCH_EVENTS_MAX:
         raise TooLarge(
-            f"The batch has {len(values)} events, {BATCH_EVENTS_MAX} are allowed.",
-            events=len(values),
+            f"The batch has {len(items)} events, {BATCH_EVENTS_MAX} are allowed.",
+            events=len(items),
             events_max=BATCH_EVENTS_MAX,
         )
-    outcomes: list[Outcome] = await log.append([_item(v, caller) for v in values], atomic=atomic) if values else []
+    proposals = [_proposal(item, caller) for item in items]
+    outcomes: list[Outcome] = await log.append(proposals, atomic=atomic) if proposals else []
     recorded = atomic and any(isinstance(outcome, Recorded) and not outcome.repeated for outcome in outcomes)
     return Response(
         b'{"results":[' + b",".join(map(result, outcomes)) + b"]}",
@@ -100,14 +91,15 @@ async def _batch(body: bytes, caller: Caller, log: LogWriter, *, atomic: bool) -
 
 async def _stream(lines: AsyncIterator[list[Line]], caller: Caller, log: LogWriter) -> AsyncGenerator[bytes, None]:
     async for batch in lines:
-        for outcome in await log.append([_line(line, caller) for line in batch]):
+        for outcome in await log.append([_proposal(line, caller) for line in batch]):
             yield result(outcome) + b"\n"
 
 
-def _line(line: Line, caller: Caller) -> Proposal:
-    if isinstance(line, Problem):
-        return refuse(line)
+def _proposal(content: Line, caller: Caller) -> Proposal:
+    """The proposal of one event among many: what is wrong with it is its own result."""
+    if isinstance(content, Problem):
+        return refuse(content)
     try:
-        return _item(strict_json.parse(line), caller)
+        return proposal_of(from_json(strict_json.parse(content)), caller)
     except Problem as problem:
         return refuse(problem)

@@ -1,26 +1,29 @@
 """`/v1/persons`: register persons, and read who they are."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from datetime import date
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from litestar import Request, Response, get, post
+from litestar import Request, Response, delete, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from contracts.facts.fact import Uuid
-from contracts.problems import Malformed, NotFound, Problem, UnsupportedMediaType
+from contracts.problems import Malformed, Problem, UnsupportedMediaType
 from services.edge.ndjson import Line, NdjsonAnswer
 from services.edge.problems import malformed
 from services.edge.tokens import Caller, Requires
+from services.log.proposal import Recorded
 from services.registry.http import strict_json
 from services.registry.http.cloudevents import NDJSON, media_type
 from services.registry.http.events import read_body
+from services.registry.proposals import paris_day
 from services.registry.vault.identity import Identity
 from services.registry.vault.vault import Registered, Vault
 
 BODY_BYTES_MAX = 1 << 16
+MERGE_PATCH = "application/merge-patch+json"
 
 _encoder = msgspec.json.Encoder()
 
@@ -46,20 +49,89 @@ async def post_persons(
 
 @get("/v1/persons/{person_id:str}", guards=[Requires("persons:read")])
 async def get_person(person_id: FromPath[str], vault: NamedDependency[Vault]) -> Response[Any]:
-    """Who a person is."""
-    identity = await vault.identity(person_id) if _is_uuid(person_id) else None
-    if identity is None:
-        raise NotFound("No such person is registered.")
-    members = msgspec.to_builtins(identity)
-    return Response({"person_id": person_id} | members, headers={"Cache-Control": "no-store"})
+    """Who a person is. An id that was merged into another answers as that one."""
+    return _who(*await vault.identity(person_id))
 
 
-def _is_uuid(text: str) -> bool:
+@patch("/v1/persons/{person_id:str}", guards=[Requires("persons:admin")], request_max_body_size=None)
+async def rectify_person(
+    request: Request[Any, Any, Any],
+    person_id: FromPath[str],
+    caller: NamedDependency[Caller],
+    vault: NamedDependency[Vault],
+) -> Response[Any]:
+    """Put an identity right: a merge patch (RFC 7396) of the identity."""
+    if media_type(request.headers.get("content-type", "")) not in ("application/json", MERGE_PATCH):
+        raise UnsupportedMediaType(f"Patch with {MERGE_PATCH}, or application/json.")
+    changes = strict_json.parse(await read_body(request, BODY_BYTES_MAX))
+    if not isinstance(changes, dict):
+        raise Malformed("A merge patch of an identity is a JSON object.")
+    kept_id, before = await vault.identity(person_id)
+    after = _identity(merge_patch(msgspec.to_builtins(before), changes))
+    headers = {}
+    if after != before:
+        headers = _position(await vault.rectify(kept_id, after, caller.client_id))
+    return _who(kept_id, after, **headers)
+
+
+class Merge(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which person is merged into the one of the address."""
+
+    merged_id: Uuid
+
+
+@post(
+    "/v1/persons/{person_id:str}/merge",
+    status_code=200,
+    guards=[Requires("persons:admin")],
+    request_max_body_size=None,
+)
+async def merge_persons(
+    request: Request[Any, Any, Any],
+    person_id: FromPath[str],
+    caller: NamedDependency[Caller],
+    vault: NamedDependency[Vault],
+) -> Response[Any]:
+    """Record that two ids are one person: from then on merged_id is another name of this one."""
+    if media_type(request.headers.get("content-type", "")) != "application/json":
+        raise UnsupportedMediaType("Post application/json.")
     try:
-        msgspec.convert(text, type=Uuid)
-    except msgspec.ValidationError:
-        return False
-    return True
+        merge = msgspec.convert(strict_json.parse(await read_body(request, BODY_BYTES_MAX)), Merge)
+    except msgspec.ValidationError as error:
+        raise malformed(error) from error
+    recorded = await vault.merge(person_id, merge.merged_id, caller.client_id)
+    return Response({"kept_id": person_id, "merged_id": merge.merged_id}, headers=_position(recorded))
+
+
+@delete("/v1/persons/{person_id:str}/identity", status_code=204, guards=[Requires("persons:erase")])
+async def erase_person(
+    person_id: FromPath[str], caller: NamedDependency[Caller], vault: NamedDependency[Vault]
+) -> Response[None]:
+    """Erase who a person is. What was awarded stays true; nobody can say any more to whom."""
+    recorded = await vault.erase(person_id, caller.client_id)
+    return Response(None, status_code=204, headers=_position(recorded))
+
+
+def merge_patch(target: Any, changes: Any) -> Any:
+    """The target changed as RFC 7396 says: null takes a member away, objects are merged, all else replaces."""
+    if not isinstance(changes, dict):
+        return changes
+    merged = dict(target) if isinstance(target, dict) else {}
+    for name, change in changes.items():
+        if change is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = merge_patch(merged.get(name), change)
+    return merged
+
+
+def _who(person_id: str, identity: Identity, **headers: str) -> Response[Any]:
+    members = msgspec.to_builtins(identity)
+    return Response({"person_id": person_id} | members, headers={"Cache-Control": "no-store"} | headers)
+
+
+def _position(recorded: Recorded) -> dict[str, str]:
+    return {"Registry-Position": str(recorded.position)}
 
 
 def _identity(value: Any) -> Identity:
@@ -69,7 +141,7 @@ def _identity(value: Any) -> Identity:
         identity = msgspec.convert(value, Identity)
     except msgspec.ValidationError as error:
         raise malformed(error) from error
-    if identity.birth_date > date.today():
+    if identity.birth_date > paris_day(datetime.now(UTC)):
         raise Malformed("birth_date lies in the future.")
     return identity
 

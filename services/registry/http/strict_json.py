@@ -8,6 +8,7 @@ import msgspec
 from contracts.problems import Malformed
 
 _canonical = msgspec.json.Encoder(order="sorted")
+_array = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -43,6 +44,14 @@ def parse(content: bytes) -> Any:
     except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "a number is out of range"
         raise Malformed(f"The content is not valid JSON: {reason}.") from error
+
+
+def items(content: bytes) -> list[bytes]:
+    """The contents of the items of a JSON array, not looked into; raises Malformed."""
+    try:
+        return [bytes(item) for item in _array.decode(content)]
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Malformed("The content is not a JSON array.") from error
 
 
 def canonical(value: Any) -> bytes:

@@ -3,14 +3,16 @@
 import re
 import unicodedata
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from contracts.facts import given
 
-Name = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
+Name = Annotated[str, Meta(max_length=100, pattern=r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$(?!\n)")]
+Sex = Annotated[str, Meta(pattern=r"^[FM]$(?!\n)")]
+"""A pattern, because a refused Literal is repeated in msgspec's message, and problems name nobody."""
 
 _NOT_LETTERS = re.compile(r"[\s'’ʼ‘`´\-‐‑‒–—]+")
 _BESIDE_NFKD = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "ı": "i"})
@@ -20,7 +22,7 @@ _BESIDE_NFKD = str.maketrans({"œ": "oe", "æ": "ae", "ø": "o", "ł": "l", "đ"
 class BirthPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """insee: the commune's code of five characters. country: a code, or a name where there is none."""
 
-    insee: Annotated[str, Meta(pattern=r"^[0-9][0-9AB][0-9]{3}$(?!\n)")] | UnsetType = UNSET
+    insee: Annotated[str, Meta(pattern=r"^[0-9][0-9ABab][0-9]{3}$(?!\n)")] | UnsetType = UNSET
     country: Name | UnsetType = UNSET
 
 
@@ -31,7 +33,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     usual_name: Name | UnsetType = UNSET
     first_names: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=3)]
     birth_date: date
-    sex: Literal["F", "M"]
+    sex: Sex
     birth_place: BirthPlace
     email: Annotated[str, Meta(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$(?!\n)")] | UnsetType = UNSET
     nir: Annotated[str, Meta(pattern=r"^[0-9](?: ?[0-9AB]){12}(?:(?: ?[0-9]){2})?$(?!\n)")] | UnsetType = UNSET
@@ -39,7 +41,7 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 def folded(name: str) -> str:
     """A name without accents, case, hyphens, apostrophes and spaces: « Œuvrard-D'Aÿ » is « oeuvrardday »."""
-    letters = unicodedata.normalize("NFKD", name.casefold().translate(_BESIDE_NFKD))
+    letters = unicodedata.normalize("NFKD", name).casefold().translate(_BESIDE_NFKD)
     return _NOT_LETTERS.sub("", "".join(letter for letter in letters if not unicodedata.combining(letter)))
 
 
@@ -52,7 +54,7 @@ def civil_identity(identity: Identity) -> bytes:
             [folded(name) for name in identity.first_names],
             identity.birth_date,
             identity.sex,
-            given(place.insee),
+            folded(given(place.insee) or ""),
             folded(given(place.country) or ""),
         ]
     )

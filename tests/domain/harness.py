@@ -1,0 +1,187 @@
+"""Given facts, when a command, then a fact or a refusal.
+
+A decision is made as the log makes it: through a `Boundary` that grows, over the facts that their own tags lead to,
+with the reference folded from the facts tagged `reference`. Members are compared in their wire form; None is absent.
+"""
+
+from collections.abc import Coroutine, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+from eventsourcing.dcb.domain import Slice, decorated_funcs
+
+from contracts.facts import Fact, Part
+from contracts.facts.fact import REFERENCE
+from contracts.problems import Problem
+from contracts.refusals import Refusal
+from services.log.boundary import Boundary, Key, keys
+from services.log.proposal import Placed
+from services.registry.domain import DECISIONS
+from services.registry.domain.certificates import CertificateToAward
+from services.registry.domain.circumstances import Circumstances
+from services.registry.domain.reference import Reference
+
+T = TypeVar("T")
+
+TODAY = "2024-06-15"
+FIRST_DAY = "2024-01-01"
+"""The day of position 1, where a test says no other."""
+
+
+@dataclass(frozen=True)
+class Needed:
+    """A fact that the decision must have read."""
+
+    fact: Fact
+
+
+needed = Needed
+
+
+def given(*facts: Fact | Needed) -> "Given":
+    """The facts of positions 1, 2, 3 …"""
+    return Given(
+        [fact.fact if isinstance(fact, Needed) else fact for fact in facts],
+        {position for position, fact in enumerate(facts, 1) if isinstance(fact, Needed)},
+    )
+
+
+@dataclass(frozen=True)
+class Given:
+    facts: Sequence[Fact]
+    needed: set[int]
+
+    def when(self, command: Part, today: str = TODAY, first_day: str = FIRST_DAY) -> "Decided":
+        """What is decided: the same, whether the facts are in the log or decided by the running group."""
+        decided = decide(self.facts, command, today, first_day)
+        in_group = decide(self.facts, command, today, first_day, in_log=0)
+        assert decided.said() == in_group.said()
+        for position in self.needed - decided.read:
+            raise AssertionError(f"{decided.slice_name} does not read {self.facts[position - 1]}, at {position}")
+        return decided
+
+
+@dataclass(frozen=True)
+class Decided:
+    """A decision: a fact or a problem, what it asked for (tag and name of fact), what it read, in how many rounds."""
+
+    command: Part
+    slice_name: str
+    outcome: Fact | Problem
+    asked: frozenset[tuple[str, str]]
+    read: frozenset[int]
+    rounds: int
+
+    def said(self) -> tuple[type, Any]:
+        """The outcome, for comparison."""
+        return type(self.outcome), _wire(self.outcome)
+
+    def then(self, fact_type: type[Fact], **members: Any) -> Fact:
+        """A fact of this type that says what the command said, and these members."""
+        if isinstance(self.outcome, Problem):
+            raise AssertionError(f"refused by {self.outcome.rule}: {self.outcome.detail}") from self.outcome
+        assert type(self.outcome) is fact_type
+        said = _wire(self.outcome)
+        expected = _wire(self.command) | members
+        assert {name: said.get(name) for name in expected} == expected
+        assert msgspec.convert(said, fact_type) == self.outcome, "its form is the contract's"
+        return self.outcome
+
+    def then_exactly(self, fact: Fact) -> None:
+        """This fact, member by member."""
+        assert self.then(type(fact)) == fact
+
+    def refused(self, refusal: type[Problem], rule: str | None, status: int, **values: Any) -> None:
+        """A refusal of this class, by this rule, with these values among its own."""
+        assert isinstance(self.outcome, Problem), f"recorded: {self.outcome}"
+        assert (type(self.outcome), self.outcome.rule, self.outcome.status) == (refusal, rule, status)
+        members = _wire(self.outcome)
+        assert {name: members.get(name) for name in values} == values
+        assert "None" not in self.outcome.detail
+        if isinstance(self.outcome, Refusal):
+            assert None not in members.values(), "a value that a refusal speaks of is known"
+
+
+def decide(
+    facts: Sequence[Fact],
+    command: Part,
+    today: str = TODAY,
+    first_day: str = FIRST_DAY,
+    *,
+    in_log: int | None = None,
+    preloaded: bool = False,
+) -> Decided:
+    """Decide a command on some facts.
+
+    in_log: how many of them the log holds; the others are decided by the running group. All of them, as a rule.
+    preloaded: whether all facts are at hand before the slice asks for any.
+    """
+    placed = list(enumerate(facts, 1))
+    split = len(placed) if in_log is None else in_log
+    log = _by_key(placed[:split])
+    loads: list[Sequence[Key]] = []
+
+    async def fetch(wanted: Sequence[Key]) -> Iterable[tuple[Key, Placed]]:
+        loads.append(wanted)
+        return [(key, at) for key in wanted for at in log.get(key, ())]
+
+    boundary = Boundary(fetch)
+    for position, fact in placed[split:]:
+        boundary.add(position, fact, fact.tags())
+    if preloaded:
+        _at_once(boundary.load(log))
+    reference = Reference().folded([(position, fact) for position, fact in placed if REFERENCE in fact.tags()])
+    circumstances = Circumstances(date.fromisoformat(today), date.fromisoformat(first_day), reference)
+    folded = _at_once(boundary.folded(partial(DECISIONS[type(command)], command, circumstances)))
+    asked = keys(folded.consistency_boundary())
+    for _, fact_type in asked:
+        assert (type(folded), fact_type) in decorated_funcs, f"{type(folded)} asks for {fact_type} and ignores it"
+    of_key = _by_key(placed)
+    return Decided(
+        command=command.award if isinstance(command, CertificateToAward) else command,
+        slice_name=type(folded).__name__,
+        outcome=_outcome(folded),
+        asked=frozenset((tag, fact_type.name) for tag, fact_type in asked),
+        read=frozenset(position for key in asked for position, _ in of_key.get(key, ()))
+        | {position for position, fact in placed if REFERENCE in fact.tags()},
+        rounds=len(loads),
+    )
+
+
+def _wire(said: Part | Problem) -> dict[str, Any]:
+    """The members of a fact, a command or a problem as JSON gives them."""
+    members: dict[str, Any] = msgspec.json.decode(
+        said.encode() if isinstance(said, Problem) else msgspec.json.encode(said)
+    )
+    return members
+
+
+def _by_key(placed: Iterable[Placed]) -> dict[Key, list[Placed]]:
+    """Facts by what leads to them: each of their tags, with their type."""
+    found: dict[Key, list[Placed]] = {}
+    for position, fact in placed:
+        for tag in fact.tags():
+            found.setdefault((tag, type(fact)), []).append((position, fact))
+    return found
+
+
+def _outcome(folded: Slice[Fact]) -> Fact | Problem:
+    try:
+        folded.execute()
+    except Problem as problem:
+        return problem
+    (tagged,) = folded.collect_events()
+    return tagged.decision
+
+
+def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits for nothing."""
+    try:
+        coroutine.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    raise AssertionError("it waits")

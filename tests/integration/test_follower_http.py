@@ -1,0 +1,177 @@
+"""The read models over HTTP: who may ask for what, and what every answer says of its position."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from litestar import Litestar
+from litestar.datastructures import State
+
+from contracts.facts import Fact
+from services.edge.keys import keys_at
+from services.edge.problems import exception_handlers
+from services.edge.tokens import Authenticator, caller_dependencies
+from services.embedded.data_folder import DataFolder
+from services.embedded.issuer import AUDIENCE, ISSUER, Issuer
+from services.projections import app
+from tests.integration.filled_log import FilledLog, filled_log
+from tests.unit.careers import awarded, erased, person, published, registered, uid, validated
+
+HISTORY: list[Fact] = [
+    published("cqpm-a"),
+    *(person(number) for number in range(6)),
+    *(registered(number, number, region="84") for number in range(5)),
+    registered(5, 5, "cqpi-b"),
+    validated(1, 1, 1),
+    awarded(1, 1, region="84"),
+    erased(0),
+]
+HEAD = len(HISTORY)
+
+
+@pytest_asyncio.fixture
+async def log(database_url: str) -> AsyncIterator[FilledLog]:
+    async with filled_log(database_url) as filled:
+        await filled.put(HISTORY)
+        await filled.follow_up()
+        yield filled
+
+
+@pytest_asyncio.fixture
+async def http(log: FilledLog, data_folder: DataFolder) -> AsyncIterator[httpx.AsyncClient]:
+    keys = keys_at(str(Issuer(data_folder).jwks()))
+    authenticator = Authenticator(keys, issuer=ISSUER, audience=AUDIENCE)
+    application = Litestar(
+        app.routes(),
+        dependencies=dict(caller_dependencies),
+        exception_handlers=exception_handlers,
+        state=State({"authenticator": authenticator}),
+        logging_config=None,
+    )
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(keys.kept_fresh())
+        application.state["checks"] = await stack.enter_async_context(app.reading(application.state, log.url))
+        transport = httpx.ASGITransport(application)  # type: ignore[arg-type]
+        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
+
+
+@pytest.fixture
+def bearer(data_folder: DataFolder) -> Callable[..., dict[str, str]]:
+    """The header of a token with some scopes."""
+    issuer = Issuer(data_folder)
+
+    def header(*scopes: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {issuer.token(scopes, [''], 'test', 60)}"}
+
+    return header
+
+
+def path(of: int) -> str:
+    return f"/v1/persons/{uid('person', of)}/competencies"
+
+
+async def test_competencies_need_the_scope(http: httpx.AsyncClient, bearer: Any) -> None:
+    assert (await http.get(path(1))).status_code == 401
+    assert (await http.get(path(1), headers=bearer("log:read"))).status_code == 403
+    answer = await http.get(path(1), headers=bearer("persons:read"), params={"at": "2018-06-01"})
+    assert answer.status_code == 200
+    assert answer.headers["Registry-Position"] == str(HEAD) == str(answer.json()["position"])
+    assert answer.headers["Content-Type"].startswith("application/json")
+    assert answer.headers["ETag"] == f'"{HEAD}-2018-06-01"'
+    [bloc], [certificate] = answer.json()["blocs"], answer.json()["certificates"]
+    assert (bloc["usable"], certificate["status"], certificate["level"]) == (True, "LIVE", 5)
+
+
+@pytest.mark.parametrize(("of", "status"), [(0, 410), (9, 404)])
+async def test_who_is_erased_or_unknown_is_so_at_a_position(
+    http: httpx.AsyncClient, bearer: Any, of: int, status: int
+) -> None:
+    answer = await http.get(path(of), headers=bearer("persons:read"))
+    assert (answer.status_code, answer.headers["Registry-Position"]) == (status, str(HEAD))
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+
+
+@pytest.mark.parametrize("query", ["at=2018", "at=2018-02-30", "as_of=soon", "min_position=-1", "min_position=x"])
+async def test_bad_parameters_are_malformed(http: httpx.AsyncClient, bearer: Any, query: str) -> None:
+    answer = await http.get(f"{path(1)}?{query}", headers=bearer("persons:read"))
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed")
+
+
+async def test_counts_are_public_without_small_rows(http: httpx.AsyncClient, bearer: Any) -> None:
+    public = await http.get("/v1/branch/counts?year=2018")
+    assert public.status_code == 200
+    assert public.headers["Registry-Position"] == str(HEAD)
+    assert public.json()["by_certification"] == [{"certification_id": "cqpm-a", "registered": 5, "beneficiaries": 1}]
+    assert public.json()["by_region"] == [{"region": "84", "registered": 5, "beneficiaries": 1}]
+    everything = await http.get("/v1/branch/counts?year=2018", headers=bearer("log:read"))
+    assert len(everything.json()["by_certification"]) == 2
+    assert everything.json()["by_region"][1] == {"region": None, "registered": 1, "beneficiaries": 0}
+    assert everything.headers["ETag"] != public.headers["ETag"]
+    for row in ("registered", "beneficiaries", "persons", "success_rate"):
+        assert public.json()[row] == everything.json()[row]
+
+
+async def test_counts_of_some_years(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/v1/branch/counts?from=2017&to=2019&branch=metallurgie")
+    assert [year["year"] for year in answer.json()["years"]] == [2017, 2018, 2019]
+    assert [year["registered"] for year in answer.json()["years"]] == [0, 6, 0]
+    answer = await http.get("/v1/branch/counts?year=2018&branch=plasturgie")
+    assert (answer.json()["registered"], answer.json()["by_branch"]) == (0, [])
+
+
+async def test_as_of_needs_the_scope_of_the_log(http: httpx.AsyncClient, bearer: Any) -> None:
+    url = "/v1/branch/counts?year=2018&as_of=9"
+    assert (await http.get(url)).status_code == 401
+    assert (await http.get(url, headers=bearer("persons:read"))).status_code == 403
+    answer = await http.get(url, headers=bearer("log:read"))
+    assert (answer.headers["Registry-Position"], answer.json()["position"], answer.json()["registered"]) == ("9", 9, 2)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "from=2018",
+        "to=2018",
+        "year=2018&to=2018",
+        "from=2019&to=2018",
+        "from=1&to=200",
+        "year=x",
+        "year=0",
+        "branch=É",
+        "year=2018&branch=É",
+        "year=10000",
+    ],
+)
+async def test_bad_questions_for_counts_are_malformed(http: httpx.AsyncClient, query: str) -> None:
+    answer = await http.get(f"/v1/branch/counts?{query}")
+    assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed"), answer.text
+
+
+async def test_a_caller_reads_its_own_write(log: FilledLog, http: httpx.AsyncClient) -> None:
+    head = await log.put([registered(6, 5)])
+    await log.follow_up()
+    answer = await http.get(f"/v1/branch/counts?year=2018&min_position={head}")
+    assert answer.json()["registered"] == 7
+
+
+async def test_views_are_ready(log: FilledLog) -> None:
+    async with app.reading(State(), log.url) as checks:
+        assert set(checks) == {"view competencies", "view counts"}
+        for check in checks.values():
+            await check()
+
+
+async def test_the_document_of_the_interface_names_what_is_answered(http: httpx.AsyncClient) -> None:
+    document = (await http.get("/schema/openapi.json")).json()
+    schemas = document["components"]["schemas"]
+    names = {name.rsplit("_", 1)[-1] for name in schemas}
+    assert {"Competencies", "Counts", "Years"} <= names
+    parameters = document["paths"]["/v1/branch/counts"]["get"]["parameters"]
+    assert [one["name"] for one in parameters] == ["year", "from", "to", "branch", "as_of", "min_position"]
+    certificate = next(schema for name, schema in schemas.items() if name.endswith("HeldCertificate"))
+    assert "level" not in certificate["required"]

@@ -224,16 +224,15 @@ def test_who_holds_a_bloc_is_not_registered_for_it_while_it_is_usable(registered
 
 
 def test_who_holds_all_blocs_but_no_certificate_is_registered_for_the_certification() -> None:
-    given(*BOTH_VALIDATED, closed()).when(register(**SECOND)).then(CandidateRegistered)
-    given(*BOTH_VALIDATED, closed()).when(register(**SECOND, **FOR_WELD)).refused(
+    given(*BOTH_VALIDATED, closed()).when(register(**SECOND, registered_on="2024-03-15")).then(CandidateRegistered)
+    given(*BOTH_VALIDATED, closed()).when(register(**SECOND, **FOR_WELD, registered_on="2024-03-15")).refused(
         AlreadyHeld, "R7", 409, validation_id=VAL_1
     )
 
 
 def test_an_invalidated_bloc_is_not_held() -> None:
-    given(*BOTH_VALIDATED, closed(), needed(invalidated())).when(register(**SECOND, **FOR_WELD)).then(
-        CandidateRegistered
-    )
+    again = register(**SECOND, **FOR_WELD, registered_on="2024-03-15")
+    given(*BOTH_VALIDATED, closed(), needed(invalidated())).when(again).then(CandidateRegistered)
 
 
 @pytest.mark.parametrize(

@@ -84,12 +84,11 @@ async def test_what_is_wrong_with_one_event_is_its_own_result(client: httpx2.Asy
         good.replace(b'"year":', b'"year":1,"year":'),
         good.replace(b'"id":"', b'"id":"\\ud800'),
         good.replace(b'"year"', b'"\\udfff"'),
-        good.replace(b'"year"', b'"\xff"'),
-        b"[" * 500 + b"]" * 500,
+        b"[" * 400 + b"]" * 400,
     ]
     content = b"[%s]" % b",".join([*bad, good])
     answer = await client.post("/v1/events", content=content, headers=BATCH)
-    assert [result["status"] for result in answer.json()["results"]] == [400] * 5 + [201]
+    assert [result["status"] for result in answer.json()["results"]] == [400] * 4 + [201]
 
 
 async def test_each_event_needs_its_own_permission(installation: Any) -> None:
@@ -105,7 +104,7 @@ async def test_an_empty_batch_has_no_results(client: httpx2.AsyncClient) -> None
     assert (answer.status_code, answer.json()) == (200, {"results": []})
 
 
-@pytest.mark.parametrize("content", [b"{}", b"null", b"[", b"[NaN]", b"", b"[1,]"])
+@pytest.mark.parametrize("content", [b"{}", b"null", b"[", b"[NaN]", b"", b"[1,]", b'["\xff"]'])
 async def test_what_is_no_array_of_json_is_malformed(client: httpx2.AsyncClient, content: bytes) -> None:
     answer = await client.post("/v1/events", content=content, headers=BATCH)
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed")

@@ -150,8 +150,11 @@ class WithdrawCertification(Slice[Fact]):
             raise Malformed("replaced_by is given with the reason REPLACED only.")
         if not reference.versions(command.certification_id):
             raise unpublished("C8", command.certification_id)
-        if command.reason == "REPLACED" and not reference.versions(replaced_by or ""):
-            raise unpublished("C8", replaced_by)
+        if command.reason == "REPLACED":
+            if replaced_by is None:
+                raise CertificationUnknown("A replaced certification names the one that replaces it.", rule="C8")
+            if not reference.versions(replaced_by):
+                raise unpublished("C8", replaced_by)
         if withdrawal := reference.withdrawal(command.certification_id):
             raise CertificationWithdrawn(
                 f"{command.certification_id} is withdrawn from {withdrawal.effective_from} on already.",
@@ -163,7 +166,7 @@ class WithdrawCertification(Slice[Fact]):
         self.trigger_event(lambda: facts.CertificationWithdrawn.of(command))
 
 
-def unpublished(rule: str, certification_id: str | None) -> CertificationUnknown:
+def unpublished(rule: str, certification_id: str) -> CertificationUnknown:
     return CertificationUnknown(
         f"No certification {certification_id} is published.", rule=rule, certification_id=certification_id
     )
@@ -208,7 +211,9 @@ class RecogniseEquivalence(Slice[Fact]):
         levels = [given(self.reference.versions(side.certification_id)[-1].level) for side in (source, target)]
         if levels[0] != levels[1]:
             raise EquivalenceInvalid(
-                f"Total equivalents are of the same level, not {levels[0]} and {levels[1]}.", rule="E2", levels=levels
+                f"Total equivalents are of the same level, not {levels[0] or 'none'} and {levels[1] or 'none'}.",
+                rule="E2",
+                levels=levels,
             )
 
     def _refuse_partial(self) -> None:

@@ -17,11 +17,17 @@ class Circumstances:
 
 
 def years_after(day: date, years: int) -> date:
-    """The same day some years later; 29 February gives 28 February where there is none (B5)."""
+    """The same day some years later; 29 February gives 28 February where there is none (B5).
+
+    Never later than the last day that has a date.
+    """
+    year = day.year + years
+    if year > date.max.year:
+        return date.max
     try:
-        return day.replace(year=day.year + years)
+        return day.replace(year=year)
     except ValueError:
-        return day.replace(year=day.year + years, day=28)
+        return day.replace(year=year, day=28)
 
 
 def refuse_outside(rule: str, name: str, day: date, *, since: date | None, until: date) -> None:

@@ -91,15 +91,24 @@ async def _batch(body: bytes, caller: Caller, log: LogWriter, *, atomic: bool) -
 
 async def _stream(lines: AsyncIterator[list[Line]], caller: Caller, log: LogWriter) -> AsyncGenerator[bytes, None]:
     async for batch in lines:
-        for outcome in await log.append([_proposal(line, caller) for line in batch]):
+        for outcome in await log.append([_proposal(_value(line), caller) for line in batch]):
             yield result(outcome) + b"\n"
 
 
-def _proposal(content: Line, caller: Caller) -> Proposal:
-    """The proposal of one event among many: what is wrong with it is its own result."""
-    if isinstance(content, Problem):
-        return refuse(content)
+def _value(line: Line) -> Any:
+    if isinstance(line, Problem):
+        return line
     try:
-        return proposal_of(from_json(strict_json.parse(content)), caller)
+        return strict_json.parse(line)
+    except Problem as problem:
+        return problem
+
+
+def _proposal(value: Any, caller: Caller) -> Proposal:
+    """The proposal of one event among many: what is wrong with it is its own result."""
+    if isinstance(value, Problem):
+        return refuse(value)
+    try:
+        return proposal_of(from_json(value), caller)
     except Problem as problem:
         return refuse(problem)

@@ -8,16 +8,19 @@ import msgspec
 from contracts.problems import Malformed
 
 _canonical = msgspec.json.Encoder(order="sorted")
-_array = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+class _Members(list[tuple[str, Any]]):
+    """The members of an object as they came."""
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(members)
+    if len(value) != len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
         raise Malformed(f"The member {twice[:64]!r} occurs twice in one object.")
-    return members
+    return value
 
 
 def _number(text: str) -> int | float:
@@ -31,12 +34,40 @@ def _constant(text: str) -> None:
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number, parse_constant=_constant)
+_lenient = json.JSONDecoder(object_pairs_hook=_Members, parse_float=_number, parse_constant=_constant)
 
 
 def parse(content: bytes) -> Any:
     """The value of JSON content; raises Malformed."""
+    return _parse(_decoder, content)
+
+
+def items(content: bytes) -> list[Any]:
+    """The items of a JSON array: values, or the problem of one with a member twice. Raises Malformed."""
+    values = _parse(_lenient, content)
+    if type(values) is not list:
+        raise Malformed("The content is not a JSON array.")
+    return [_item(value) for value in values]
+
+
+def _item(value: Any) -> Any:
     try:
-        return _decoder.decode(content.decode())
+        return _strict(value)
+    except Malformed as problem:
+        return problem
+    except RecursionError:
+        return Malformed("The content is nested too deeply.")
+
+
+def _strict(value: Any) -> Any:
+    if isinstance(value, _Members):
+        return _object([(name, _strict(member)) for name, member in value])
+    return [_strict(item) for item in value] if isinstance(value, list) else value
+
+
+def _parse(decoder: json.JSONDecoder, content: bytes) -> Any:
+    try:
+        return decoder.decode(content.decode())
     except UnicodeDecodeError as error:
         raise Malformed("The content is not UTF-8.") from error
     except RecursionError as error:
@@ -44,14 +75,6 @@ def parse(content: bytes) -> Any:
     except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "a number is out of range"
         raise Malformed(f"The content is not valid JSON: {reason}.") from error
-
-
-def items(content: bytes) -> list[bytes]:
-    """The contents of the items of a JSON array, not looked into; raises Malformed."""
-    try:
-        return [bytes(item) for item in _array.decode(content)]
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise Malformed("The content is not a JSON array.") from error
 
 
 def canonical(value: Any) -> bytes:

@@ -112,7 +112,7 @@ class Bug(Problem):
 
 
 class Unavailable(Problem):
-    """Not now: the same request may succeed later. `retry_after_s` becomes the Retry-After header."""
+    """Not now: the same request may succeed later, and posting again is safe. Retry-After says when to try."""
 
     slug, title, status = "unavailable", "The registry cannot do this right now", 503
 

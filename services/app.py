@@ -18,6 +18,7 @@ from services.edge.logs import configure_logs
 from services.edge.metrics import Metrics
 from services.edge.ops import Check, ops_router
 from services.edge.outer import Outer
+from services.edge.problem_pages import problem_pages
 from services.edge.problems import exception_handlers
 from services.edge.server import run
 from services.edge.tokens import Authenticator, caller_dependencies
@@ -60,6 +61,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
             *registry.routes(),
             *projections.routes(),
             ops_router(checks, REGISTRY),
+            problem_pages(),
             docs_router([fact.posted or fact for fact in FACTS.values()]),
         ],
         dependencies={

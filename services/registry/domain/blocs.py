@@ -89,7 +89,9 @@ def equivalence_for(
 ) -> EquivalenceRecognised:
     """The equivalence that the command names, in force that day and giving this bloc (B3)."""
     equivalence_id, day = given(command.equivalence_id), command.validated_on
-    equivalence = reference.equivalence(equivalence_id or "")
+    if equivalence_id is None:
+        raise EquivalenceUnknown("A bloc validated by equivalence names its equivalence_id.", rule="B3")
+    equivalence = reference.equivalence(equivalence_id)
     if equivalence is None:
         raise EquivalenceUnknown(
             f"No equivalence {equivalence_id} is recognised.", rule="B3", equivalence_id=equivalence_id
@@ -164,6 +166,8 @@ def by_carrying_over(
     """The same bloc, validated earlier for the same person (B4); it keeps its limit (B5)."""
     own, reference, day = registration.known, circumstances.reference, command.validated_on
     source_id = given(command.source_validation_id)
+    if source_id is None:
+        raise ValidationUnknown("A bloc carried over names its source_validation_id.", rule="B4")
     if source is None:
         raise ValidationUnknown(
             f"No live validation {source_id} is recorded.", rule="B4", source_validation_id=source_id

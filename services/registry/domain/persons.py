@@ -76,7 +76,7 @@ class RegisterPerson(Slice[Fact]):
         id_ = self.command.person_id
         if id_ in self.person.registered:
             raise PersonExists(
-                f"Person {id_} is registered already.", person_id=id_, position=self.person.registered[id_]
+                f"Person {id_} is registered already.", rule="P1", person_id=id_, position=self.person.registered[id_]
             )
         self.trigger_event(lambda: facts.PersonRegistered.of(self.command))
 

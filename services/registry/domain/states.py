@@ -67,7 +67,8 @@ def selector(tag: str, *fact_types: Iterable[type[Fact]]) -> Selector:
 class Registration:
     """One registration, by its own facts: others are passed over, unless it has no id.
 
-    Without an id all facts count: for a boundary that holds one registration only, known when it is read.
+    Without an id it is the one of its first fact: for a boundary that holds one registration only, known when it is
+    read.
     """
 
     def __init__(self, registration_id: str | None = None) -> None:
@@ -84,6 +85,7 @@ class Registration:
     def apply(self, fact: Any, position: int) -> None:
         if self.registration_id not in (None, fact.registration_id):
             return
+        self.registration_id = fact.registration_id
         match fact:
             case CandidateRegistered():
                 self.inscription, self.state, self.position = fact, "OPEN", position

@@ -156,7 +156,9 @@ class Vault:
             for row in await connection.fetch(_KNOWN, [intent.fingerprint]):
                 other = Person.of(row)
                 if other.known_as != intent.person_id and other.is_of(intent.nir_fingerprint):
-                    raise IdentityTaken("Another person is registered with this identity.", person_id=other.known_as)
+                    raise IdentityTaken(
+                        "Another person is registered with this identity.", rule="P1", person_id=other.known_as
+                    )
             await self._intents.keep(connection, intent)
         return True
 

@@ -6,14 +6,15 @@ here: no floats, and no key beyond ASCII.
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from contracts.facts import FACTS, Fact
+from contracts.facts import FACTS, Fact, Part
+from contracts.upcasters import UPCASTERS, upcast
 
-F = TypeVar("F", bound=Fact)
+F = TypeVar("F", bound=Part)
 
 ENTRY_BYTES_MAX = 65_535
 """An entry of a transparency log is no longer (c2sp.org/tlog-tiles); larger events are refused with 413."""
@@ -107,9 +108,14 @@ _type_decoder = msgspec.json.Decoder(_TypeOnly)
 def decode(entry: bytes, type_name: str | None = None) -> StoredEvent[Fact]:
     """The event of stored bytes. Who knows its type saves a look at the bytes.
 
+    An older version's data is upcast to today's fact; its `type` stays what the bytes say.
     Raises KeyError for a type that is not in the contract.
     """
-    return _decoder(FACTS[type_name or _type_decoder.decode(entry).type]).decode(entry)
+    name = type_name or _type_decoder.decode(entry).type
+    if (fact_type := FACTS.get(name)) is not None:
+        return _decoder(fact_type).decode(entry)
+    event = _decoder(UPCASTERS[name].form).decode(entry)
+    return cast("StoredEvent[Fact]", msgspec.structs.replace(event, data=upcast(name, event.data)))
 
 
 @cache

@@ -1,7 +1,6 @@
 """What every fact is, and the forms its members take."""
 
 import inspect
-import re
 from collections.abc import Callable
 from datetime import date
 from functools import cache
@@ -35,8 +34,6 @@ Level = Annotated[int, Meta(ge=1, le=8)]
 FicheCode = Annotated[str, Meta(pattern=whole("(?:RNCP|RS)[0-9]+"))]
 RomeCode = Annotated[str, Meta(pattern=whole("[A-Z][0-9]{4}"))]
 
-type_name = re.compile(r"certibranche\.([a-z]+\.[a-z]+)\.v([0-9]+)").fullmatch
-
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A member of a fact that has members of its own, or what a caller posts to bring a fact about."""
@@ -48,16 +45,26 @@ class Fact(Part, domain.Decision, frozen=True, kw_only=True):
     name: its wire name without prefix and version ("candidate.registered").
     posted: the form in which callers post it; None for facts that the registry makes by itself.
     scope: what a token must hold to post it.
+    type_version: the version in which it is recorded today; older ones are upcast when they are read.
     """
 
     name: ClassVar[str]
     posted: ClassVar[type[Part] | None] = None
     scope: ClassVar[str] = ""
+    type_version: ClassVar[int] = 1
 
     @classmethod
     def type_name(cls) -> str:
         """The CloudEvents `type` ("certibranche.candidate.registered.v1")."""
-        return f"{TYPE_PREFIX}{cls.name}.v1"
+        return cls.wire_names()[-1]
+
+    @classmethod
+    def wire_names(cls) -> tuple[str, ...]:
+        """Every CloudEvents `type` under which such facts are stored, the oldest first, today's last.
+
+        Who selects facts in the log selects all of these.
+        """
+        return tuple(f"{TYPE_PREFIX}{cls.name}.v{version}" for version in range(1, cls.type_version + 1))
 
     def tags(self) -> tuple[str, ...]:
         """The decision tags: by these alone do decisions find this fact. At most one of each kind, but persons."""

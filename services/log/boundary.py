@@ -1,111 +1,128 @@
-"""What decisions read: facts by (tag, type), complete up to the head the transaction has seen.
+"""What decisions read: the facts of tags, of some types, complete up to the head the transaction has seen.
 
 A slice's boundary may grow with what it has folded (evaluation → registration → person). So a fresh slice is folded
 again until its boundary stops growing; what is missing on the way is read for the whole group in one statement.
 """
 
-from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from operator import itemgetter
+from typing import NamedTuple
 
 from eventsourcing.dcb.domain import Selector, Slice
 
-from contracts.facts import Fact
+from contracts.facts import FACTS, Fact
 from contracts.problems import Problem
 from services.log.proposal import BUGS, Placed
 
-Key = tuple[str, type[Fact]]
-"""A tag and a type of fact."""
+Make = Callable[[], Slice[Fact]]
 
-Fetch = Callable[[Sequence[Key]], Awaitable[Iterable[tuple[Key, Placed]]]]
-"""Reads the facts of some keys from the log, each key's in order of position."""
+Wanted = dict[str, int]
+"""The types wanted of each tag, as the sum of their bits."""
+
+BITS: dict[type[Fact], int] = {fact_type: 1 << index for index, fact_type in enumerate(FACTS.values())}
+"""One bit for each type of fact, of this process alone."""
 
 _position = itemgetter(0)
 
 
-def keys(boundary: Selector | Sequence[Selector]) -> list[Key]:
-    """The keys of a consistency boundary. Each selector names one tag and at least one type."""
-    selectors = [boundary] if isinstance(boundary, Selector) else boundary
-    found: dict[Key, None] = {}
-    for selector in selectors:
+class Folded(NamedTuple):
+    """A slice that has folded the boundary it wants; or nothing yet, where some of that is missing."""
+
+    slice: Slice[Fact]
+    wanted: Wanted
+    missing: Wanted
+
+
+@cache
+def _bits(types: tuple[type[Fact], ...]) -> int:
+    assert types, "a boundary names its types"
+    return sum(BITS[fact_type] for fact_type in types)
+
+
+def wanted_by(folded: Slice[Fact]) -> Wanted:
+    """The consistency boundary of a slice. Each of its selectors names one tag and at least one type."""
+    boundary = folded.consistency_boundary()
+    wanted: Wanted = {}
+    for selector in (boundary,) if isinstance(boundary, Selector) else boundary:
         (tag,) = selector.tags
-        assert selector.types, f"{tag}: a boundary names its types"
-        for fact_type in selector.types:
-            found[tag, fact_type] = None  # type: ignore[index]
-    return list(found)
+        wanted[tag] = wanted.get(tag, 0) | _bits(tuple(selector.types))
+    return wanted
 
 
 class Boundary:
-    """The facts read so far, and on top of them those that the running group has decided."""
+    """The facts read so far and, behind them, those that the running group has decided."""
 
-    def __init__(self, fetch: Fetch) -> None:
-        self._fetch = fetch
-        self._read: dict[Key, list[Placed]] = {}
-        self._decided: dict[Key, list[Placed]] = defaultdict(list)
-        self._journal: list[Key] = []
+    def __init__(self) -> None:
+        self._read: Wanted = {}
+        self._facts: dict[str, list[Placed]] = {}
+        self._journal: list[str] = []
 
-    def fold(self, make: Callable[[], Slice[Fact]]) -> tuple[Slice[Fact], list[Key]]:
-        """A slice with its whole boundary folded, or the keys that must be loaded before."""
-        folded = make()
-        wanted = keys(folded.consistency_boundary())
+    def fold(self, make: Make, begun: Folded | None = None) -> Folded:
+        """A slice with its boundary folded as far as it is loaded.
+
+        begun: an earlier answer for the same command, in the same circumstances, that missed something.
+        """
+        folded, wanted = (begun.slice, begun.wanted) if begun else (make(), None)
+        wanted = wanted_by(folded) if wanted is None else wanted
         while True:
-            missing = [key for key in wanted if key not in self._read]
-            if missing:
-                return folded, missing
-            self._replay(folded, wanted)
-            grown = keys(folded.consistency_boundary())
-            if len(grown) == len(wanted):
-                return folded, []
-            wanted = grown
-            folded = make()
+            missing = {tag: bits for tag, bits in wanted.items() if bits & ~self._read.get(tag, 0)}
+            if missing or not self._replay(folded, wanted):
+                return Folded(folded, wanted, missing)
+            grown = wanted_by(folded)
+            if grown == wanted:
+                return Folded(folded, wanted, missing)
+            folded, wanted = make(), grown
 
-    def _replay(self, folded: Slice[Fact], wanted: Sequence[Key]) -> None:
-        placed = {position: fact for key in wanted for position, fact in self._read[key]}
-        placed.update((position, fact) for key in wanted for position, fact in self._decided.get(key, ()))
-        for position, fact in sorted(placed.items(), key=_position):
+    def _replay(self, folded: Slice[Fact], wanted: Wanted) -> bool:
+        """Let the slice fold the facts it wants, in order; whether there were any."""
+        known = [(facts, wanted[tag]) for tag in wanted if (facts := self._facts.get(tag))]
+        if len(known) == 1:
+            ((facts, bits),) = known
+            placed = [fact for fact in facts if BITS[type(fact[1])] & bits]
+        else:
+            found = {fact[0]: fact for facts, bits in known for fact in facts if BITS[type(fact[1])] & bits}
+            placed = sorted(found.values(), key=_position)
+        for position, fact in placed:
             folded.last_known_position = position
             fact.mutate(folded)
+        return bool(placed)
 
-    async def load(self, wanted: Iterable[Key]) -> None:
-        """Read the keys from the log, in one statement."""
-        missing = list(dict.fromkeys(wanted))
-        for key in missing:
-            self._read[key] = []
-        for key, placed in await self._fetch(missing):
-            self._read[key].append(placed)
+    def prefetch(self, makes: Mapping[int, Make], begun: dict[int, Folded]) -> Wanted:
+        """Fold all that can be folded, into `begun`, and say what is missing. What cannot be made, its turn tells."""
+        missing: Wanted = {}
+        for name, make in makes.items():
+            if name in begun and not begun[name].missing:
+                continue
+            try:
+                begun[name] = self.fold(make, begun.get(name))
+            except (Problem, *BUGS):
+                continue
+            for tag, bits in begun[name].missing.items():
+                missing[tag] = missing.get(tag, 0) | bits
+        return missing
 
-    async def folded(self, make: Callable[[], Slice[Fact]]) -> Slice[Fact]:
-        """A slice with its whole boundary folded; reads what is missing."""
-        while True:
-            folded, missing = self.fold(make)
-            if not missing:
-                return folded
-            await self.load(missing)
-
-    async def prefetch(self, makes: Iterable[Callable[[], Slice[Fact]]]) -> None:
-        """Load what slices will want, a round for all of them together, as far as can be seen before deciding."""
-        waiting = list(makes)
-        while waiting:
-            missing: dict[Key, None] = {}
-            still = []
-            for make in waiting:
-                try:
-                    wanted = self.fold(make)[1]
-                except (Problem, *BUGS):  # its own turn tells what is wrong with it
-                    continue
-                if wanted:
-                    missing.update(dict.fromkeys(wanted))
-                    still.append(make)
-            if missing:
-                await self.load(missing)
-            waiting = still
+    def load(self, wanted: Wanted, read: Iterable[tuple[str, Placed]]) -> None:
+        """Take in what was read of the log: all facts of these tags and types, in order of position for each tag."""
+        before = {tag: self._facts.pop(tag, []) for tag in wanted}
+        for tag, bits in wanted.items():
+            self._read[tag] = self._read.get(tag, 0) | bits
+        for tag, placed in read:
+            self._facts.setdefault(tag, []).append(placed)
+        for tag, facts in before.items():  # what the group has decided comes behind; what was read before is known
+            known = {position for position, _ in self._facts.get(tag, ())}
+            if new := [placed for placed in facts if placed[0] not in known]:
+                self._facts[tag] = sorted(self._facts.get(tag, []) + new, key=_position)
 
     def add(self, position: int, fact: Fact, tags: Sequence[str]) -> None:
         """A fact that the group has decided: those after it see it."""
         for tag in tags:
-            key = (tag, type(fact))
-            self._decided[key].append((position, fact))
-            self._journal.append(key)
+            self._facts.setdefault(tag, []).append((position, fact))
+        self._journal.extend(tags)
+
+    def touched(self, wanted: Wanted) -> bool:
+        """Whether the group has decided a fact with one of these tags."""
+        return any(tag in wanted for tag in self._journal)
 
     def mark(self) -> int:
         """A point to which `rewind` can return."""
@@ -114,4 +131,4 @@ class Boundary:
     def rewind(self, mark: int) -> None:
         """Forget the facts added since the mark."""
         while len(self._journal) > mark:
-            self._decided[self._journal.pop()].pop()
+            self._facts[self._journal.pop()].pop()

@@ -1,21 +1,24 @@
 """Deciding a group: units one after the other, each seeing the facts of those before it. Nothing is written here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import structlog
+from eventsourcing.dcb.domain import Slice
 
 from contracts.envelope import ENTRY_BYTES_MAX
 from contracts.facts import Fact
 from contracts.facts.fact import REFERENCE
 from contracts.problems import Bug, IdempotencyConflict, Problem, TooLarge
-from services.log.boundary import Boundary
+from services.log.boundary import Boundary, Folded, Wanted
 from services.log.proposal import BUGS, Circumstances, Outcome, Proposal, Recorded, Reference, Unit
 
 log = structlog.get_logger()
+
+Load = Callable[[Wanted], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ class Group:
     """The state of a group while it is decided.
 
     head: the log's last position. recorded_at: when its facts will have been recorded. began_at: when position 1 was.
-    receipts: what the log holds under the proposals' keys.
+    receipts: what the log holds under the proposals' keys. folded: the slices begun, by their proposals' identity.
     """
 
     head: int
@@ -50,27 +53,48 @@ class Group:
     reference: Reference
     receipts: Mapping[bytes, Receipt]
     boundary: Boundary
+    folded: dict[int, Folded]
     appends: list[Append] = field(default_factory=list)
     decided: dict[bytes, Receipt] = field(default_factory=dict)
+    first_reference: Reference = field(init=False)
 
-    async def decide(self, units: Sequence[Unit]) -> list[list[Outcome] | Problem]:
-        """Outcomes for each unit: one for each proposal, or the problem for which an atomic unit is refused."""
-        await self.boundary.prefetch(
-            partial(proposal.decide, self._circumstances())
+    def __post_init__(self) -> None:
+        self.first_reference = self.reference
+
+    async def decide(self, units: Sequence[Unit], load: Load) -> list[list[Outcome] | Problem]:
+        """Outcomes for each unit: one for each proposal, or the problem for which an atomic unit is refused.
+
+        load: reads more of the log into the boundary.
+        """
+        circumstances = self._circumstances()
+        makes = {
+            id(proposal): partial(proposal.decide, circumstances)
             for unit in units
             for proposal in unit.proposals
             if proposal.key not in self.receipts
-        )
-        return [await self._decide_unit(unit) for unit in units]
+        }
+        while missing := self.boundary.prefetch(makes, self.folded):
+            await load(missing)
+        return [await self._decide_unit(unit, load) for unit in units]
 
     def _circumstances(self) -> Circumstances:
         return Circumstances(self.recorded_at, self.began_at, self.reference)
 
-    async def _decide_unit(self, unit: Unit) -> list[Outcome] | Problem:
+    async def _fold(self, proposal: Proposal, load: Load) -> Slice[Fact]:
+        """The proposal's slice, with its boundary folded as of this point of the group."""
+        early = self.folded.pop(id(proposal), None)
+        if early is not None and self.reference is self.first_reference and not self.boundary.touched(early.wanted):
+            return early.slice
+        make = partial(proposal.decide, self._circumstances())
+        while (folded := self.boundary.fold(make)).missing:
+            await load(folded.missing)
+        return folded.slice
+
+    async def _decide_unit(self, unit: Unit, load: Load) -> list[Outcome] | Problem:
         mark, length, reference = self.boundary.mark(), len(self.appends), self.reference
         outcomes: list[Outcome] = []
         for index, proposal in enumerate(unit.proposals):
-            outcome = await self._decide(proposal, unit.perhaps_committed)
+            outcome = await self._decide(proposal, unit.perhaps_committed, load)
             if unit.atomic and isinstance(outcome, Problem):
                 self.boundary.rewind(mark)
                 for append in self.appends[length:]:
@@ -82,13 +106,13 @@ class Group:
             outcomes.append(outcome)
         return outcomes
 
-    async def _decide(self, proposal: Proposal, perhaps_committed: bool) -> Outcome:
+    async def _decide(self, proposal: Proposal, perhaps_committed: bool, load: Load) -> Outcome:
         if (receipt := self.decided.get(proposal.key)) is not None:
             return _repeated(receipt, proposal, repeated=True)
         if (receipt := self.receipts.get(proposal.key)) is not None:
             return _repeated(receipt, proposal, repeated=not perhaps_committed)
         try:
-            folded = await self.boundary.folded(partial(proposal.decide, self._circumstances()))
+            folded = await self._fold(proposal, load)
             folded.execute()
             (tagged,) = folded.collect_events()
             return self._append(proposal, tagged.decision)

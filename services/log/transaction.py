@@ -1,21 +1,29 @@
-"""The group transaction: lock, look, decide, write, commit. One connection, used by one group at a time."""
+"""The group transaction: look, decide, put. One connection, used by one group at a time.
 
-from collections.abc import Iterable, Sequence
+Calm: what is read in one snapshot is decided without any lock, and `log.put` writes it only if the head is still the
+one that was seen. After a miss some groups run behind the lock, so that nobody starves among busy writers.
+"""
+
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import asyncpg
 
 from contracts.envelope import decode
-from contracts.facts import FACTS, Fact
+from contracts.facts import FACTS
 from contracts.facts.fact import REFERENCE
 from contracts.problems import Problem, Unavailable
-from services.log.boundary import Boundary, Key
+from services.log.boundary import BITS, Boundary, Folded, Wanted
 from services.log.group import Group, Receipt
-from services.log.proposal import Outcome, Placed, Recorded, Reference, Unit
+from services.log.proposal import Circumstances, Outcome, Placed, Recorded, Reference, Unit
 
 CLOCK_SKEW_MAX = timedelta(seconds=60)
 """How far the last recorded time may lie before this writer's clock."""
+
+LOCKED_AFTER_A_MISS = 16
+"""Groups that run behind the lock once another writer came between: where there was one there are more."""
 
 CONNECTION_SETTINGS = {
     "application_name": "certibranche log",
@@ -33,28 +41,28 @@ CONNECTION_SETTINGS = {
 
 _BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(7420, 1)"
 
-_HEAD = "SELECT position, recorded_at FROM log.event ORDER BY position DESC LIMIT 1"
-
-_RECEIPTS = """
-SELECT e.key, e.content, e.position, t.name, e.entry
-FROM unnest($1::bytea[]) k(key) JOIN log.event e ON e.key = k.key JOIN log.type t ON t.id = e.type
-"""
-
-# Each asked (tag, type) by its ordinal, in order of position.
-_BOUNDARY = """
-SELECT a.ordinal, e.position, e.entry
-FROM unnest($1::text[], $2::smallint[]) WITH ORDINALITY a(tag, type, ordinal)
-JOIN log.tag t ON t.tag = a.tag AND t.type = a.type
+# $1: keys, $2: tags, $3: for each tag the types wanted, as the sum of 2 ^ type.
+# What a group needs to know, of one snapshot. First the head (what 0), then the receipts under the keys (what 1), then
+# the events of the tags (what 2) by the tag's ordinal.
+_LOOK = """
+(SELECT 0 AS what, 0::bigint AS ordinal, position, recorded_at, type, NULL::bytea AS key, NULL::bytea AS content,
+        NULL::bytea AS entry
+ FROM log.event ORDER BY position DESC LIMIT 1)
+UNION ALL
+SELECT 1, 0, e.position, NULL, e.type, e.key, e.content, e.entry
+FROM unnest($1::bytea[]) k(key) JOIN log.event e ON e.key = k.key
+UNION ALL
+SELECT 2, a.ordinal, e.position, NULL, e.type, NULL, NULL, e.entry
+FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY a(tag, types, ordinal)
+JOIN log.tag t ON t.tag = a.tag AND (a.types >> t.type) & 1 = 1
 JOIN log.event e ON e.position = t.position
-ORDER BY e.position
 """
 
+# $1: the tag, $2: types as above, $3: after which position, $4: up to which.
 _REFERENCE = """
-SELECT e.position, y.name, e.entry
-FROM unnest($1::smallint[]) a(type)
-JOIN log.tag t ON t.tag = $2 AND t.type = a.type AND t.position > $3
-JOIN log.event e ON e.position = t.position
-JOIN log.type y ON y.id = t.type
+SELECT e.position, e.type, e.entry
+FROM log.tag t JOIN log.event e ON e.position = t.position
+WHERE t.tag = $1 AND ($2::bigint >> t.type) & 1 = 1 AND t.position > $3 AND t.position <= $4
 ORDER BY e.position
 """
 
@@ -64,7 +72,7 @@ _NAME_TYPES = "INSERT INTO log.type (name) SELECT unnest($1::text[]) ON CONFLICT
 
 
 class HeadMoved(Exception):
-    """Another writer appended although this one held the lock: the lock was lost with its session."""
+    """Another writer appended since this one looked. Nothing was written."""
 
 
 class Transactor:
@@ -73,37 +81,76 @@ class Transactor:
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
         self._reference_head = 0
-        self._type_ids: dict[str, int] = {}
         self._began_at: datetime | None = None
+        self._recorded_at = datetime.min.replace(tzinfo=UTC)
+        self._locked_groups = 0
+        self._type_names: dict[int, str] = {}
+        self._type_ids: dict[str, int] = {}
+        self._type_masks: dict[int, int] = {}
 
     async def prepare(self, connection: asyncpg.Connection) -> None:
         """Learn the types' numbers, and give one to each new type. Statements are prepared on first use."""
-        await connection.execute(_NAME_TYPES, sorted(FACTS))
-        self._type_ids = {name: id_ for id_, name in await connection.fetch("SELECT id, name FROM log.type")}
+        names = sorted(name for fact_type in FACTS.values() for name in fact_type.wire_names())
+        await connection.execute(_NAME_TYPES, names)
+        rows = await connection.fetch("SELECT id, name FROM log.type")
+        self._type_names = {row["id"]: row["name"] for row in rows}
+        self._type_ids = {name: id_ for id_, name in self._type_names.items()}
+        self._type_masks.clear()
+        assert max(self._type_names) < 63, "types are numbered within a bigint's bits"
 
     async def run(self, connection: asyncpg.Connection, units: Sequence[Unit]) -> list[list[Outcome] | Problem]:
-        """Decide and record a group: outcomes for each unit. Nothing of it is recorded when this raises,
-        unless the connection was lost: then everything or nothing of it is."""
+        """Decide and record a group: outcomes for each unit.
+
+        When this raises nothing of the group is recorded, unless the connection was lost: then all or nothing is.
+        """
+        if self._locked_groups == 0:
+            try:
+                return await self._decide_and_put(connection, units)
+            except HeadMoved:
+                self._locked_groups = LOCKED_AFTER_A_MISS
         await connection.execute(_BEGIN)
-        try:
-            group = await self._look(connection, units)
-            outcomes = await group.decide(units)
-            if group.appends:
-                head = await connection.fetchval(_PUT, *group.columns(self._type_ids))
-                if head < 0:
-                    raise HeadMoved(f"expected head {group.head}, found {-1 - head}")
-        except BaseException:
-            connection.terminate()  # whatever state it is in: the server rolls back, and gives up the lock
-            raise
+        outcomes = await self._decide_and_put(connection, units)
         await connection.execute("COMMIT")
+        self._locked_groups -= 1
+        return outcomes
+
+    async def _decide_and_put(
+        self, connection: asyncpg.Connection, units: Sequence[Unit]
+    ) -> list[list[Outcome] | Problem]:
+        group = await self._look(connection, units)
+        outcomes = await group.decide(units, partial(self._load, connection, group))
+        if group.appends:
+            head = await connection.fetchval(_PUT, *group.columns(self._type_ids))
+            if head < 0:
+                raise HeadMoved(f"expected head {group.head}, found {-1 - head}")
         self._reference, self._reference_head = group.reference, group.head + len(group.appends)
+        self._recorded_at = group.recorded_at
         return outcomes
 
     async def _look(self, connection: asyncpg.Connection, units: Sequence[Unit]) -> Group:
-        """What deciding needs to know. The lock is held, so it stays true until the commit."""
-        row = await connection.fetchrow(_HEAD)
-        head, recorded_at = (0, datetime.min.replace(tzinfo=UTC)) if row is None else row
+        """What deciding needs to know, as far as it can be told before deciding."""
+        boundary = Boundary()
         now = datetime.now(UTC)
+        guess = Circumstances(max(now, self._recorded_at), self._began_at or now, self._reference)
+        proposals = [proposal for unit in units for proposal in unit.proposals]
+        folded: dict[int, Folded] = {}
+        wanted = boundary.prefetch({id(p): partial(p.decide, guess) for p in proposals}, folded)
+        head, recorded_at = 0, self._recorded_at
+        receipts: dict[bytes, Receipt] = {}
+        events: list[tuple[str, Placed]] = []
+        tags = list(wanted)
+        rows = await connection.fetch(
+            _LOOK, [p.key for p in proposals], tags, [self._mask(bits) for bits in wanted.values()]
+        )
+        for what, ordinal, position, at, type_id, key, content, entry in rows:
+            if what == 2:
+                events.append((tags[ordinal - 1], (position, decode(entry, self._type_names[type_id]).data)))
+            elif what == 1:
+                receipts[key] = Receipt(content, Recorded(position, self._type_names[type_id], entry, repeated=True))
+            else:
+                head, recorded_at = position, at
+        events.sort(key=lambda found: found[1][0])
+        boundary.load(wanted, events)
         if recorded_at - now > CLOCK_SKEW_MAX:
             raise Unavailable(
                 f"The last fact was recorded at {recorded_at.isoformat()}, ahead of this writer's clock.",
@@ -112,18 +159,25 @@ class Transactor:
             )
         if head > self._reference_head:
             await self._catch_up(connection, head)
-        keys = [proposal.key for unit in units for proposal in unit.proposals]
-        return Group(
-            head=head,
-            recorded_at=max(now, recorded_at),
-            began_at=await self._beginning(connection) or now,
-            reference=self._reference,
-            receipts={
-                key: Receipt(content, Recorded(position, name, entry, repeated=True))
-                for key, content, position, name, entry in await connection.fetch(_RECEIPTS, keys)
-            },
-            boundary=Boundary(lambda wanted: self._fetch(connection, wanted)),
-        )
+        began_at = await self._beginning(connection) or now
+        found = Circumstances(max(now, recorded_at), began_at, self._reference)
+        return Group(head, *found, receipts, boundary, folded if found == guess else {})
+
+    async def _load(self, connection: asyncpg.Connection, group: Group, wanted: Wanted) -> None:
+        """Read more for a group. Raises HeadMoved when the log is no longer what the group has seen."""
+        tags = list(wanted)
+        rows: list[Any] = await connection.fetch(_LOOK, [], tags, [self._mask(bits) for bits in wanted.values()])
+        events: list[tuple[str, Placed]] = []
+        head = 0
+        for what, ordinal, position, _, type_id, _, _, entry in rows:
+            if what == 2:
+                events.append((tags[ordinal - 1], (position, decode(entry, self._type_names[type_id]).data)))
+            else:
+                head = position
+        if head != group.head:
+            raise HeadMoved(f"expected head {group.head}, found {head}")
+        events.sort(key=lambda found: found[1][0])
+        group.boundary.load(wanted, events)
 
     async def _beginning(self, connection: asyncpg.Connection) -> datetime | None:
         if self._began_at is None:
@@ -131,22 +185,19 @@ class Transactor:
         return self._began_at
 
     async def _catch_up(self, connection: asyncpg.Connection, head: int) -> None:
-        types = [self._type_ids[fact_type.type_name()] for fact_type in self._reference.types]
-        rows = await connection.fetch(_REFERENCE, types, REFERENCE, self._reference_head)
+        """Fold into the reference what came to it since, up to the head."""
+        mask = sum(self._mask(BITS[fact_type]) for fact_type in self._reference.types)
+        rows = await connection.fetch(_REFERENCE, REFERENCE, mask, self._reference_head, head)
         if rows:
-            facts = [(position, decode(entry, name).data) for position, name, entry in rows]
-            self._reference = self._reference.folded(facts)
+            self._reference = self._reference.folded(
+                [(position, decode(entry, self._type_names[type_id]).data) for position, type_id, entry in rows]
+            )
         self._reference_head = head
 
-    async def _fetch(self, connection: asyncpg.Connection, wanted: Sequence[Key]) -> Iterable[tuple[Key, Placed]]:
-        names = [fact_type.type_name() for _, fact_type in wanted]
-        rows: list[Any] = await connection.fetch(
-            _BOUNDARY, [tag for tag, _ in wanted], [self._type_ids[name] for name in names]
-        )
-        return [
-            (wanted[ordinal - 1], (position, _fact(entry, names[ordinal - 1]))) for ordinal, position, entry in rows
-        ]
-
-
-def _fact(entry: bytes, name: str) -> Fact:
-    return decode(entry, name).data
+    def _mask(self, bits: int) -> int:
+        """The stored types that these types of facts have, all their versions, as the sum of 2 ^ type."""
+        mask = self._type_masks.get(bits)
+        if mask is None:
+            names = (n for fact_type, bit in BITS.items() if bit & bits for n in fact_type.wire_names())
+            mask = self._type_masks[bits] = sum(1 << self._type_ids[name] for name in names)
+        return mask

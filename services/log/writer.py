@@ -161,12 +161,15 @@ class LogWriter:
                 return await self._transactor.run(connection, units)
             except (*_LOST, *_CONTENTION) as trouble:
                 log.warning("the log is out of reach, trying again", trouble=type(trouble).__name__)
-                self._disconnect()
                 for unit in units:
                     unit.perhaps_committed |= began
                 if clock() > deadline:
                     raise Unavailable("The log is out of reach; posting again is safe.", retry_after_s=2) from trouble
+                self._disconnect()
                 await asyncio.sleep(RETRY_S)
+            except BaseException:
+                self._disconnect()  # whatever state it is in: the server rolls back, and gives up the lock
+                raise
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():

@@ -18,7 +18,6 @@ from services.log.transaction import CONNECTION_SETTINGS
 from services.log.writer import LogWriter
 from services.registry.domain.reference import Reference
 from services.registry.http.events import post_events
-from services.registry.http.log import get_entries, get_entry
 from services.registry.http.persons import erase_person, get_person, merge_persons, post_persons, rectify_person
 from services.registry.vault.keys import VaultKeys
 from services.registry.vault.vault import Vault
@@ -33,8 +32,8 @@ SWEEP_S = 60.0
 
 
 def routes() -> list[HTTPRouteHandler]:
-    """The routes of the write side and of the log. They need the state that `recording` fills."""
-    return [post_events, post_persons, get_person, rectify_person, merge_persons, erase_person, get_entries, get_entry]
+    """The routes of the write side. They need the state that `recording` fills."""
+    return [post_events, post_persons, get_person, rectify_person, merge_persons, erase_person]
 
 
 @contextlib.asynccontextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from datetime import date
+from functools import cache
 from typing import Any, Literal, TypeVar
 
 from eventsourcing.dcb.domain import Selector, Slice, decorated_funcs
@@ -60,8 +61,17 @@ def folds(**into: Iterable[Iterable[type[Fact]]]) -> Callable[[S], S]:
     return decorate
 
 
-def selector(tag: str, *fact_types: Iterable[type[Fact]]) -> Selector:
-    return Selector(types=tuple(dict.fromkeys(t for types in fact_types for t in types)), tags=(tag,))
+Types = tuple[type[Fact], ...]
+
+
+@cache
+def _all(groups: tuple[Types, ...]) -> Types:
+    return tuple(dict.fromkeys(fact_type for types in groups for fact_type in types))
+
+
+def selector(tag: str, *groups: Types) -> Selector:
+    """A boundary over what happened to one thing, as far as it is of these types."""
+    return Selector(types=_all(groups), tags=(tag,))
 
 
 class Registration:
@@ -194,6 +204,6 @@ class Person:
         return [c for c in self.certificates.values() if c.kind == "CERTIFICATION" and c.awarded_on <= awarded_by]
 
 
-def person_selectors(names: Iterable[str], *fact_types: Iterable[type[Fact]]) -> list[Selector]:
+def person_selectors(names: Iterable[str], *groups: Types) -> list[Selector]:
     """A boundary over a person under all its names."""
-    return [selector(tags.person(name), *fact_types) for name in names]
+    return [selector(tags.person(name), *groups) for name in names]

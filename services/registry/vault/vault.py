@@ -30,6 +30,12 @@ SELECT * FROM unnest(
 )
 """
 
+# The first NIR given for a person who had none is theirs from then on: with another one it is another person.
+_GIVE_NIRS = """
+UPDATE vault.person p SET nir_fingerprint = given.nir_fingerprint
+FROM unnest($1::uuid[], $2::bytea[]) given (person_id, nir_fingerprint) WHERE p.person_id = given.person_id
+"""
+
 _RECORDED = "UPDATE vault.person SET recorded = true WHERE person_id = ANY($1::uuid[]) AND NOT recorded"
 
 _UNRECORDED = """
@@ -184,17 +190,24 @@ class Vault:
             for row in await connection.fetch(_KNOWN, fingerprints):
                 known.setdefault(row["fingerprint"], []).append(Person.of(row))
             found: list[tuple[Person, bool]] = []
+            given_nirs: dict[uuid.UUID, bytes] = {}
             for identity, (fingerprint, nir_fingerprint) in zip(identities, prints, strict=True):
                 persons = known.setdefault(fingerprint, [])
                 same = [person for person in persons if person.is_of(nir_fingerprint)]
                 exact = [person for person in same if person.nir_fingerprint == nir_fingerprint]
                 if same:
-                    found.append(((exact or same)[0], False))
+                    person = (exact or same)[0]
+                    found.append((person, False))
+                    if nir_fingerprint is not None and person.nir_fingerprint is None:
+                        given_nirs[person.person_id] = nir_fingerprint
+                        persons[persons.index(person)] = person._replace(nir_fingerprint=nir_fingerprint)
                 else:
                     persons.append(self._seal(identity, uuid.uuid4(), requested_by))
                     found.append((persons[-1], True))
             if new := [person[:8] for person, is_new in found if is_new]:
                 await connection.execute(_REGISTER, *map(list, zip(*new, strict=True)))
+            if given_nirs:
+                await connection.execute(_GIVE_NIRS, list(given_nirs), list(given_nirs.values()))
         return found
 
     async def _record(self, persons: Sequence[Person]) -> None:

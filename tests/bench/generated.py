@@ -1,0 +1,127 @@
+"""A log that was generated, not posted: certifications, persons, and what happened to them, straight into the tables."""
+
+import hashlib
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime
+
+import asyncpg
+
+from contracts.envelope import Envelope, encode
+from contracts.facts import (
+    FACTS,
+    Bloc,
+    CandidateRegistered,
+    CertificationPublished,
+    Fact,
+    PersonRegistered,
+    RegistrationClosed,
+)
+from contracts.facts.catalogue import Competence
+
+CERTIFICATIONS = 50
+CHUNK = 20_000
+BEGAN = datetime(2019, 1, 1, tzinfo=UTC)
+
+
+def person_id(number: int) -> str:
+    return str(uuid.UUID(int=(0xBE << 120) | (4 << 76) | (8 << 60) | number))
+
+
+def registration_id(number: int, nth: int) -> str:
+    return str(uuid.UUID(int=(0xAE << 120) | (nth << 80) | (4 << 76) | (8 << 60) | number))
+
+
+def certification_id(number: int) -> str:
+    return f"cqpm-{number:04d}"
+
+
+def certification(number: int) -> CertificationPublished:
+    blocs = tuple(
+        Bloc(
+            bloc_id=f"bloc-{number:04d}-{n}",
+            title=f"Bloc {n}",
+            competences=tuple(Competence(competence_id=f"c{k}", label=f"Compétence {k}") for k in range(3)),
+        )
+        for n in range(3)
+    )
+    return CertificationPublished(
+        certification_id=certification_id(number),
+        version=1,
+        family="CQPM",
+        title=f"Certification {number}",
+        level=4,
+        effective_from=date(2010, 1, 1),
+        blocs=blocs,
+    )
+
+
+def facts(persons: int, events_each: int) -> Iterator[Fact]:
+    """The certifications, then round after round one event of each person, so that a person's events are scattered.
+
+    After the registration of the person come registrations that are closed again, so that new ones are never refused.
+    """
+    for number in range(CERTIFICATIONS):
+        yield certification(number)
+    for nth in range(events_each):
+        for number in range(persons):
+            yield _event(number, nth)
+
+
+def _event(number: int, nth: int) -> Fact:
+    if nth == 0:
+        return PersonRegistered(person_id=person_id(number), identity_commitment=f"{number:064x}")
+    registration, certification_number = registration_id(number, (nth - 1) // 2), (number + nth) % CERTIFICATIONS
+    if nth % 2:
+        return CandidateRegistered(
+            registration_id=registration,
+            person_id=person_id(number),
+            certification_id=certification_id(certification_number),
+            target="CERTIFICATION",
+            route="FORMATION",
+            status="SALARIE",
+            registered_on=date(2018, 1, 8),
+            version=1,
+            branch="metallurgie",
+            reporting_status="SALARIE",
+            family="CQPM",
+        )
+    return RegistrationClosed(
+        registration_id=registration,
+        reason="WITHDRAWN",
+        closed_on=date(2018, 2, 8),
+        person_id=person_id(number),
+        certification_id=certification_id((number + nth - 1) % CERTIFICATIONS),
+    )
+
+
+async def fill(connection: asyncpg.Connection, persons: int, events_each: int) -> int:
+    """COPY the generated facts into an empty, migrated log; how many they are."""
+    await connection.execute("INSERT INTO log.type (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", list(FACTS))
+    types = {name: id_ for id_, name in await connection.fetch("SELECT id, name FROM log.type")}
+    chunk: list[Fact] = []
+    position = 0
+    for fact in facts(persons, events_each):
+        chunk.append(fact)
+        if len(chunk) == CHUNK:
+            position = await _copy(connection, types, position, chunk)
+            chunk.clear()
+    position = await _copy(connection, types, position, chunk)
+    await connection.execute("VACUUM ANALYZE log.event")
+    await connection.execute("VACUUM ANALYZE log.tag")
+    await connection.execute("CHECKPOINT")
+    return position
+
+
+async def _copy(connection: asyncpg.Connection, types: dict[str, int], position: int, chunk: Sequence[Fact]) -> int:
+    events, tags = [], []
+    for place, fact in enumerate(chunk, position + 1):
+        type_id = types[fact.type_name()]
+        envelope = Envelope(id=str(place), source="urn:bench:generated", authid="bench")
+        key = hashlib.sha256(f"urn:bench:generated\x00{place}".encode()).digest()
+        events.append((place, type_id, BEGAN, key, key, encode(envelope, fact, place, BEGAN)))
+        tags.extend((tag, type_id, place) for tag in fact.tags())
+    columns = ["position", "type", "recorded_at", "key", "content", "entry"]
+    await connection.copy_records_to_table("event", schema_name="log", columns=columns, records=events)
+    await connection.copy_records_to_table("tag", schema_name="log", columns=["tag", "type", "position"], records=tags)
+    return position + len(chunk)

@@ -157,6 +157,12 @@ class Transactor:
                 retry_after_s=5,
                 recorded_at=recorded_at,
             )
+        if head < self._reference_head:
+            raise Unavailable(
+                f"The log ends at {head}, before position {self._reference_head} that was seen: history was lost.",
+                retry_after_s=60,
+                position=head,
+            )
         if head > self._reference_head:
             await self._catch_up(connection, head)
         began_at = await self._beginning(connection) or now

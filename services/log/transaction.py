@@ -68,7 +68,12 @@ ORDER BY e.position
 
 _PUT = "SELECT log.put($1, $2, $3, $4, $5, $6, $7, $8)"
 
-_NAME_TYPES = "INSERT INTO log.type (name) SELECT unnest($1::text[]) ON CONFLICT (name) DO NOTHING"
+# A name that is known is passed over before it draws a number: those of all types must stay below 63.
+_NAME_TYPES = """
+INSERT INTO log.type (name)
+SELECT name FROM unnest($1::text[]) new (name) WHERE name NOT IN (SELECT name FROM log.type)
+ON CONFLICT (name) DO NOTHING
+"""
 
 
 class HeadMoved(Exception):

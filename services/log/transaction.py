@@ -110,27 +110,31 @@ class Transactor:
         """
         if self._locked_groups == 0:
             try:
-                return await self._decide_and_put(connection, units)
+                return self._known(*await self._decide_and_put(connection, units))
             except HeadMoved:
                 self._locked_groups = LOCKED_AFTER_A_MISS
         await connection.execute(_BEGIN)
-        outcomes = await self._decide_and_put(connection, units)
+        group, outcomes = await self._decide_and_put(connection, units)
         await connection.execute("COMMIT")
         self._locked_groups -= 1
+        return self._known(group, outcomes)
+
+    def _known(self, group: Group, outcomes: list[list[Outcome] | Problem]) -> list[list[Outcome] | Problem]:
+        """The group is committed: what it knew and decided is what the next one begins with."""
+        self._reference, self._reference_head = group.reference, group.head + len(group.appends)
+        self._recorded_at = group.recorded_at
         return outcomes
 
     async def _decide_and_put(
         self, connection: asyncpg.Connection, units: Sequence[Unit]
-    ) -> list[list[Outcome] | Problem]:
+    ) -> tuple[Group, list[list[Outcome] | Problem]]:
         group = await self._look(connection, units)
         outcomes = await group.decide(units, partial(self._load, connection, group))
         if group.appends:
             head = await connection.fetchval(_PUT, *group.columns(self._type_ids))
             if head < 0:
                 raise HeadMoved(f"expected head {group.head}, found {-1 - head}")
-        self._reference, self._reference_head = group.reference, group.head + len(group.appends)
-        self._recorded_at = group.recorded_at
-        return outcomes
+        return group, outcomes
 
     async def _look(self, connection: asyncpg.Connection, units: Sequence[Unit]) -> Group:
         """What deciding needs to know, as far as it can be told before deciding."""

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +20,8 @@ from services.log.writer import LogWriter
 from tests.log.conftest import MakeWriter, objective
 
 
-def breaking(when: Callable[[str], bool], *, after: bool) -> type[asyncpg.Connection]:
-    """A connection that breaks once, before or after the first statement of which `when` holds."""
+def breaking(when: Callable[[str], bool], moment: str) -> type[asyncpg.Connection]:
+    """A connection that breaks once: before, during or after the first statement of which `when` holds."""
     broken = asyncio.Event()
 
     class Breaking(asyncpg.Connection):  # type: ignore[misc]
@@ -34,31 +35,61 @@ def breaking(when: Callable[[str], bool], *, after: bool) -> type[asyncpg.Connec
             if not when(query) or broken.is_set():
                 return await run(query, *args, **kwargs)
             broken.set()
-            if after:
+            if moment == "after":
                 await run(query, *args, **kwargs)
+            statement = asyncio.ensure_future(run(query, *args, **kwargs))
+            if moment == "during":
+                await asyncio.sleep(0)  # the statement is sent: the server may well carry it out
             self._transport.abort()
-            return await run(query, *args, **kwargs)
+            return await statement
 
     return Breaking
 
 
 STEPS = {
-    "begin": lambda query: query.startswith("BEGIN"),
+    "look": lambda query: "AS what" in query,
     "put": lambda query: "log.put" in query,
+    "begin": lambda query: query.startswith("BEGIN"),
     "commit": lambda query: query == "COMMIT",
 }
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("moment", ["before", "during", "after"])
 @pytest.mark.parametrize("step", STEPS)
 async def test_a_connection_that_breaks_at_any_step_loses_and_repeats_nothing(
-    make_writer: MakeWriter, reader: LogReader, step: str, after: bool
+    make_writer: MakeWriter, reader: LogReader, step: str, moment: str
 ) -> None:
-    writer: LogWriter = await make_writer(connection_class=breaking(STEPS[step], after=after))
+    writer: LogWriter = await make_writer(connection_class=breaking(STEPS[step], moment))
+    if step in ("begin", "commit"):
+        writer._transactor._locked_groups = 8  # as after a miss
     recorded = await asyncio.gather(*(writer.append_one(objective(id_=str(n))) for n in range(5)))
     assert sorted(r.position for r in recorded) == [1, 2, 3, 4, 5]
     assert not any(r.repeated for r in recorded)
     assert await reader.head() == 5
+
+
+async def test_a_writer_process_stopped_at_any_moment_does_not_stop_the_others(
+    log_url: str, writer: LogWriter, reader: LogReader
+) -> None:
+    """SIGSTOP, again and again, then SIGCONT: what it had begun is settled, and nothing is lost or repeated."""
+    count = 200
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.log.worker", log_url, "stopped", str(count), stdout=asyncio.subprocess.PIPE
+    )
+    assert worker.stdout is not None
+    won = [await worker.stdout.readline()]
+    for _ in range(6):
+        worker.send_signal(signal.SIGSTOP)
+        before = await reader.head()
+        async with asyncio.timeout(10):
+            assert (await writer.append_one(objective())).position > before
+        worker.send_signal(signal.SIGCONT)
+        won.append(await worker.stdout.readline())
+    rest, _ = await worker.communicate()
+    won += rest.splitlines()
+    assert worker.returncode == 0
+    assert len({line for line in won if line.strip()}) == count
+    assert await reader.head() == 2 * count + 6
 
 
 async def test_a_session_terminated_by_an_administrator_is_replaced(

@@ -12,7 +12,7 @@ export UV_CACHE_DIR := $(CURDIR)/.tools/cache
 export PIP_CACHE_DIR := $(CURDIR)/.tools/cache/pip
 endif
 
-.PHONY: setup run test check fmt
+.PHONY: setup run test check fmt contracts bench
 
 setup: $(UV)  ## install what uv.lock names into .venv; quick when nothing changed
 	@$(UV) sync --locked --quiet --python 3.11
@@ -32,6 +32,13 @@ check: setup
 fmt: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+bench: setup  ## measure, beside other event stores; NAMES="appends http" for some, ARGS=--save to keep
+	@$(UV) sync --locked --quiet --python 3.11 --group bench
+	$(BIN)/python -m tests.bench $(NAMES) $(ARGS)
+
+contracts: setup  ## write the contracts as files: OpenAPI, JSON Schemas, examples, problems
+	$(BIN)/python -m services.contract_files
 
 # The version is part of the target's condition: a new UV_VERSION is installed over an old one.
 $(UV): Makefile

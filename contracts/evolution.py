@@ -30,6 +30,12 @@ def incompatibilities(shipped: Mapping[str, Any], current: Mapping[str, Any]) ->
     return found
 
 
+def refusal(shipped: Mapping[str, Any], current: Mapping[str, Any]) -> str | None:
+    """Why today's schemas may not follow the shipped ones, and what to do; None when they may."""
+    broken = incompatibilities(shipped, current)
+    return "\n".join([*broken, ADVICE]) if broken else None
+
+
 def _plain(part: Any, root: Mapping[str, Any]) -> Any:
     """A part of a schema with its references followed and without annotations. Facts do not contain themselves."""
     if not isinstance(part, dict):

@@ -66,9 +66,11 @@ def _schema(name: str, form: Any) -> dict[str, Any]:
     """Of a type on its own, closed where the type is."""
     (reference,), components = msgspec.json.schema_components([form], ref_template="#/$defs/{name}")
     root = components.pop(reference["$ref"].removeprefix("#/$defs/"))
-    schema = {"$schema": DRAFT, "$id": f"urn:certibranche:schema:{name}", **root, "title": name}
+    made = {"$schema": DRAFT, "$id": f"urn:certibranche:schema:{name}", **root, "title": name}
     if components:
-        schema["$defs"] = components
+        made["$defs"] = components
+    # Defaults are Python values until they are written as JSON.
+    schema: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))
     for part in _parts(schema):
         if isinstance(part.get("pattern"), str):
             part["pattern"] = part["pattern"].removesuffix(NOT_A_LINE_FEED)

@@ -1,5 +1,7 @@
 """Subjects of the NATS stream. Section 5 of the contract."""
 
+from functools import lru_cache
+
 from contracts.envelope import StoredEvent
 from contracts.facts import Fact
 
@@ -18,6 +20,11 @@ def fnv1a_32(key: bytes) -> int:
 
 def subject(event: StoredEvent[Fact]) -> str:
     """`certibranche.v1.<partition>.<name of the fact>.<certification_id or ->`."""
-    partition = fnv1a_32(event.subject.encode()) % PARTITIONS
     certification_id = getattr(event.data, "certification_id", "-")
-    return f"{SUBJECT_PREFIX}.{partition}.{event.data.name}.{certification_id}"
+    return f"{SUBJECT_PREFIX}.{partition(event.subject)}.{event.data.name}.{certification_id}"
+
+
+@lru_cache(maxsize=4096)
+def partition(key: str) -> int:
+    """The partition of a partition key, from 0 to 63."""
+    return fnv1a_32(key.encode()) % PARTITIONS

@@ -25,7 +25,7 @@ from services.edge.tokens import Authenticator, caller_dependencies
 from services.log.migrations import migrate as migrate_schema
 from services.log.reader import LogReader
 from services.projections import app as projections
-from services.projections.relay.stream import create_stream
+from services.projections.relay import Retention, migrate_stream
 from services.registry import app as registry
 from services.settings import MigrateSettings, ServeSettings
 
@@ -52,7 +52,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
             reader = await enter(registry.recording(app.state, settings.database_url, settings.vault_key))
             checks["database"] = _reachable(reader)
             checks.update(await enter(projections.reading(app.state, settings.database_url)))
-            relay = projections.relay_check(settings.database_url, settings.nats_url, settings.nats_stream)
+            relay = projections.relay_check(settings.database_url, projections.servers(settings), settings.nats_stream)
             checks["nats"] = await enter(relay)
             yield
 
@@ -66,7 +66,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
         ],
         dependencies={
             **caller_dependencies,
-            **{name: Provide(_from_state(name), sync_to_thread=False) for name in ("log", "reader", "vault", "drain")},
+            **{name: Provide(_from_state(name), sync_to_thread=False) for name in ("log", "vault")},
         },
         exception_handlers=exception_handlers,
         lifespan=[lifespan],
@@ -112,4 +112,5 @@ async def _migrate(settings: MigrateSettings) -> None:
         await migrate_schema(connection, "projections", projections.MIGRATIONS)
     finally:
         await connection.close()
-    await create_stream(settings.nats_url, settings.nats_stream)
+    retention = Retention(settings.nats_max_age_s, settings.nats_replicas)
+    await migrate_stream(projections.servers(settings), settings.nats_stream, retention)

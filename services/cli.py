@@ -43,6 +43,9 @@ def cli() -> None:
 cli.add_command(
     LazyCommand("replay", "services.replay:replay", "Copy the log as NDJSON, proving that nothing is left out.")
 )
+cli.add_command(
+    LazyCommand("subscriber", "services.subscribers.command:subscriber", "Services downstream that read the stream.")
+)
 cli.add_command(LazyCommand("demo", "services.demo.command:demo", "Play a year of a branch into a running registry."))
 
 data_option = click.option(

@@ -143,7 +143,7 @@ def replay(
     except httpx2.TransportError as error:
         raise OutOfReach(url, error) from error
     output.flush()
-    console.print(copy.summary())
+    console.print(copy.summary(), soft_wrap=True)
 
 
 @stamina.retry(on=again, attempts=None, timeout=PATIENCE_S)

@@ -13,12 +13,13 @@ import msgspec
 from msgspec import Meta, Struct
 
 PREFIX = "CERTIBRANCHE_"
-SECRETS = frozenset({"database_url", "nats_url", "vault_key"})  # may come from a file
+SECRETS = frozenset({"database_url", "nats_url", "nats_nkey", "vault_key"})  # may come from a file
 
 Environment = Literal["development", "production"]
 DatabaseUrl = Annotated[str, Meta(pattern=r"^postgres(ql)?://")]
 NatsUrl = Annotated[str, Meta(pattern=r"^(nats|tls|ws|wss)://")]
 StreamName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$")]
+NkeySeed = Annotated[str, Meta(pattern=r"^SU[A-Z2-7]{56}$")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 VaultKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
 
@@ -54,6 +55,12 @@ class StreamSettings(Settings, frozen=True, kw_only=True):
     nats_url: NatsUrl
     """NATS servers, separated by commas, `nats://user:password@host:port`. Secret. No default."""
 
+    nats_nkey: NkeySeed | None = None
+    """Seed of the nkey that this process proves who it is with, `SU…`. Secret. Default: none, the URL says who."""
+
+    nats_ca: str | None = None
+    """Path of the certificates, PEM, that NATS servers are checked against. Default: those of the system."""
+
     nats_stream: StreamName = "CERTIBRANCHE"
     """The name of the JetStream stream. Default: CERTIBRANCHE."""
 
@@ -85,7 +92,29 @@ class RelaySettings(StreamSettings, frozen=True, kw_only=True):
 
 
 class MigrateSettings(StreamSettings, frozen=True, kw_only=True):
-    """`certibranche migrate`: makes or upgrades tables and stream. Its NATS user may create streams."""
+    """`certibranche migrate`: makes or upgrades tables and stream. Its NATS user may create and update streams."""
+
+    nats_max_age_s: Annotated[float, Meta(gt=0)] | None = None
+    """How long the stream keeps an event, in seconds; older ones are at GET /v1/log/entries. Default: for ever."""
+
+    nats_replicas: Annotated[int, Meta(ge=1, le=5)] = 1
+    """On how many servers of a NATS cluster the stream is kept; 3 in production. Default: 1."""
+
+
+class SubscriberSettings(Struct, frozen=True, kw_only=True):
+    """`certibranche subscriber`: who reads the stream. Its NATS user may make consumers."""
+
+    nats_url: NatsUrl | None = None
+    """NATS servers of a real deployment. Secret. Default: those of the `certibranche up` that is running."""
+
+    nats_nkey: NkeySeed | None = None
+    """Seed of the administrator's nkey. Secret. Default: none, the URL says who."""
+
+    nats_ca: str | None = None
+    """Path of the certificates, PEM, that NATS servers are checked against. Default: those of the system."""
+
+    nats_stream: StreamName = "CERTIBRANCHE"
+    """The name of the JetStream stream. Default: CERTIBRANCHE."""
 
 
 class UpSettings(Struct, frozen=True, kw_only=True):
@@ -110,7 +139,14 @@ class UpSettings(Struct, frozen=True, kw_only=True):
     """Replaces the development issuer, together with `issuer` and `audience`. Default: the development issuer."""
 
 
-KINDS: tuple[type[Struct], ...] = (ServeSettings, FollowSettings, RelaySettings, MigrateSettings, UpSettings)
+KINDS: tuple[type[Struct], ...] = (
+    ServeSettings,
+    FollowSettings,
+    RelaySettings,
+    MigrateSettings,
+    SubscriberSettings,
+    UpSettings,
+)
 
 _Kind = TypeVar("_Kind", bound=Struct)
 

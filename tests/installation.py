@@ -6,6 +6,7 @@ Tests share it, so each of them makes its own things under fresh ids: `publish_c
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -27,6 +28,8 @@ READY_S = 60.0
 STOP_S = 45.0
 ANSWER_S = 30.0
 LOG_LINES = 15
+
+_ROUTINE = re.compile(r'"event":"(request|not_ready)"')
 
 SOURCE = "urn:certibranche:tests"
 SCOPES = (
@@ -63,7 +66,7 @@ class Installation:
             return self._ended() or await http_ok("127.0.0.1", self.port, "/health/ready")
 
         if not await wait_until(ready, READY_S) or self._ended():
-            pytest.fail(f"the installation is not ready\n{self.logs()}")
+            pytest.fail(f"the installation is not ready\n{self.logs()}", pytrace=False)
 
     async def stop(self) -> None:
         """End it as Ctrl-C does; it must succeed."""
@@ -72,7 +75,7 @@ class Installation:
             self._process.send_signal(signal.SIGINT)
         code = await asyncio.wait_for(self._process.wait(), STOP_S)
         if code != 0:
-            pytest.fail(f"the installation ended with exit code {code}\n{self.logs()}")
+            pytest.fail(f"the installation ended with exit code {code}\n{self.logs()}", pytrace=False)
 
     def token(self, *scopes: str, sources: Sequence[str] = ("",), client_id: str = "tests") -> str:
         """An access token for an hour."""
@@ -113,7 +116,7 @@ class Installation:
         assert await wait_until(replaced, READY_S)
 
     def logs(self) -> str:
-        """The last lines of what `up` and the registry's own parts have said, requests aside."""
+        """The last lines of what `up` and the registry's own parts have said, requests and probes aside."""
         files = [self._said, *(self._folder.logs / f"{name}.log" for name in ("serve", "follow", "relay", "postgres"))]
         return "\n".join(f"--- {file.name}\n{_last_lines(file)}" for file in files)
 
@@ -123,7 +126,7 @@ class Installation:
 
 def _last_lines(file: Path) -> str:
     lines = file.read_text(errors="replace").splitlines() if file.exists() else []
-    return "\n".join([line for line in lines if '"event":"request"' not in line][-LOG_LINES:])
+    return "\n".join([line for line in lines if not _ROUTINE.search(line)][-LOG_LINES:])
 
 
 @pytest_asyncio.fixture(scope="session")
@@ -197,10 +200,12 @@ def person(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
-async def post(client: httpx2.AsyncClient, posted: dict[str, Any], **options: Any) -> httpx2.Response:
-    """Post one event in structured mode."""
+async def post(client: httpx2.AsyncClient, posted: Any, token: str | None = None) -> httpx2.Response:
+    """Post one event in structured mode, with the client's own token or another."""
     headers = {"Content-Type": "application/cloudevents+json"}
-    return await client.post("/v1/events", json=posted, headers=headers, **options)
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    return await client.post("/v1/events", json=posted, headers=headers)
 
 
 async def publish_certification(client: httpx2.AsyncClient, **changes: Any) -> str:

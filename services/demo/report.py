@@ -23,7 +23,8 @@ def progress(console: Console, persons_total: int, events: Callable[[], int]) ->
     started = time.monotonic()
 
     def rate() -> str:
-        return f"{events():,} events, {events() / max(time.monotonic() - started, 0.001):,.0f}/s".replace(",", " ")
+        a_second = events() / max(time.monotonic() - started, 0.001)
+        return f"{_number(events())} events, {_number(round(a_second))}/s"
 
     if not console.is_terminal:
         done = 0
@@ -32,7 +33,7 @@ def progress(console: Console, persons_total: int, events: Callable[[], int]) ->
             nonlocal done
             before, done = done, done + persons
             if done * PLAIN_LINES // persons_total > before * PLAIN_LINES // persons_total:
-                console.print(f"{done} of {persons_total} persons, {rate()}")
+                console.print(f"{_number(done)} of {_number(persons_total)} persons, {rate()}")
 
         yield tell
         return

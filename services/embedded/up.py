@@ -104,18 +104,19 @@ async def _start(installation: Installation, supervisor: Supervisor, postgres: P
         await supervisor.start(postgres.program())
         await postgres.create_database()
         environment[variable("database_url")] = postgres.url()
-    migration = environment
+    migration = seeing = environment
     if settings.nats_url is None:
         nats = Nats(folder, installation.nats_port, settings.nats_stream)
         await supervisor.start(nats.program())
         environment[variable("nats_url")] = nats.relay_url
         migration = environment | {variable("nats_url"): nats.admin_url}
+        seeing = environment | {variable("nats_url"): nats.monitor_url}
     nats_port = installation.nats_port if installation.embeds_nats else None
     folder.tell(RunState(process_id=os.getpid(), api_url=installation.api_url, nats_port=nats_port))
 
     await run_once(_program(installation, "migrate", migration))
     for name in ("serve", "follow", "relay"):
-        await supervisor.start(_program(installation, name, environment))
+        await supervisor.start(_program(installation, name, seeing if name == "serve" else environment))
     if not await wait_until(partial(http_ok, installation.api_host, installation.api_port, "/health/ready"), READY_S):
         installation.tell(f"the registry runs, but is not ready after {READY_S:.0f} s; its logs are in {folder.logs}")
 

@@ -19,19 +19,38 @@ from contracts.problems import Unavailable
 from services.edge.logs import configure_logs
 from services.log.listener import LOG_CHANNEL, Listener
 from services.log.reader import LogReader
+from services.projections.catalogue.reading import CatalogueReader
+from services.projections.catalogue.routes import (
+    get_certification,
+    get_certification_version,
+    list_certifications,
+    list_equivalences,
+)
+from services.projections.certificates.reading import CertificatesReader
+from services.projections.certificates.routes import get_certificate
 from services.projections.follower import VIEW_CHANNEL, Follower, View
+from services.projections.history.reading import HistoriesReader
+from services.projections.history.routes import get_history
 from services.projections.moments import Moments
+from services.projections.pathways.reading import PathwaysReader
+from services.projections.pathways.routes import get_pathways
 from services.projections.positions import Positions
-from services.projections.relay import Diverged, Misconfigured, Relay, connect
+from services.projections.registrations.reading import RegistrationsReader
+from services.projections.registrations.routes import get_registration
+from services.projections.relay import Diverged, Misconfigured, Relay, Servers, Sight, connect
+from services.projections.tagged import TaggedEvents
 from services.projections.views.competencies import CompetenciesView
 from services.projections.views.competencies.reading import CompetenciesReader
 from services.projections.views.competencies.routes import get_competencies
 from services.projections.views.counts import CountsView
 from services.projections.views.counts.reading import CountsReader
 from services.projections.views.counts.routes import get_branch_counts
-from services.settings import FollowSettings, RelaySettings
+from services.projections.views.entries import EntriesView
+from services.projections.views.entries.reading import EntriesReader
+from services.projections.views.entries.routes import get_entries, get_entry
+from services.settings import FollowSettings, RelaySettings, StreamSettings
 
-VIEWS: tuple[View, ...] = (CompetenciesView(), CountsView())
+VIEWS: tuple[View, ...] = (CompetenciesView(), CountsView(), EntriesView())
 
 MIGRATIONS: Traversable = resources.files("services.projections") / "sql" / "migrations"
 """For `migrate(connection, "projections", MIGRATIONS)`; each view's tables are in a schema of its own."""
@@ -60,7 +79,7 @@ def relay(settings: RelaySettings) -> None:
     """Publish the log until SIGTERM or SIGINT. SystemExit when the stream and the log do not belong together."""
     configure_logs()
     try:
-        uvloop.run(_until_stopped(relay_log(settings.database_url, settings.nats_url, settings.nats_stream)))
+        uvloop.run(_until_stopped(relay_log(settings.database_url, servers(settings), settings.nats_stream)))
     except (Diverged, Misconfigured) as error:
         raise SystemExit(f"certibranche: the relay has stopped: {error}") from error
 
@@ -77,10 +96,15 @@ async def follow_views(database_url: str, views: tuple[View, ...] = VIEWS) -> No
                 followers.create_task(Follower(view, pool, reader, news).run(), name=f"follower {view.name}")
 
 
-async def relay_log(database_url: str, nats_url: str, stream: str) -> None:
+def servers(settings: StreamSettings) -> Servers:
+    """Where NATS is, and who this process is to it."""
+    return Servers(settings.nats_url, settings.nats_nkey, settings.nats_ca)
+
+
+async def relay_log(database_url: str, nats: Servers, stream: str) -> None:
     """Run a relay until cancelled. Raises Diverged and Misconfigured. Starts before its servers do, if need be."""
     async with _pool(database_url, connections_max=2) as pool, _listener(database_url, LOG_CHANNEL) as news:
-        client = await connect(nats_url)
+        client = await connect(nats)
         try:
             await Relay(client, LogReader(pool), news, stream=stream).run()
         finally:
@@ -88,8 +112,22 @@ async def relay_log(database_url: str, nats_url: str, stream: str) -> None:
 
 
 def routes() -> list[HTTPRouteHandler]:
-    """The routes of the read models. They need the state that `reading` fills, and the edge's dependencies."""
-    return [get_competencies, get_branch_counts]
+    """The routes of the read models and of the log. They need the state that `reading` fills, what the edge provides,
+    and `drain` in the state: the event that is set when streams should end."""
+    return [
+        list_certifications,
+        get_certification,
+        get_certification_version,
+        list_equivalences,
+        get_competencies,
+        get_pathways,
+        get_history,
+        get_registration,
+        get_certificate,
+        get_branch_counts,
+        get_entries,
+        get_entry,
+    ]
 
 
 def now() -> datetime:
@@ -106,12 +144,21 @@ async def reading(
     state: State, database_url: str, *, clock: Callable[[], datetime] = now
 ) -> AsyncIterator[dict[str, Check]]:
     """What the routes need, put into the application's state while it runs; gives the readiness checks of the views."""
-    async with _pool(database_url, connections_max=10) as pool, _listener(database_url, VIEW_CHANNEL) as news:
-        reader = LogReader(pool)
+    async with (
+        _pool(database_url, connections_max=10) as pool,
+        _listener(database_url, VIEW_CHANNEL, LOG_CHANNEL) as news,
+    ):
+        reader, tagged = LogReader(pool), TaggedEvents(pool)
         positions = Positions(pool, reader, news)
         moments = Moments(reader, positions, clock)
         state["competencies"] = CompetenciesReader(pool, positions, moments)
         state["counts"] = CountsReader(pool, positions, moments)
+        state["catalogue"] = catalogue = CatalogueReader(tagged, positions, moments)
+        state["pathways"] = PathwaysReader(tagged, catalogue)
+        state["histories"] = HistoriesReader(tagged, positions)
+        state["registrations"] = RegistrationsReader(tagged, catalogue, positions, moments)
+        state["certificates"] = CertificatesReader(tagged, catalogue, positions, moments)
+        state["entries"], state["news"] = EntriesReader(pool, reader, positions), news
         yield {f"view {view.name}": CaughtUp(positions, view.name) for view in VIEWS}
 
 
@@ -136,26 +183,13 @@ class CaughtUp:
 
 
 @contextlib.asynccontextmanager
-async def relay_check(database_url: str, nats_url: str, stream: str) -> AsyncIterator[Check]:
+async def relay_check(database_url: str, nats: Servers, stream: str) -> AsyncIterator[Check]:
     """The readiness check of the relay: the stream answers, and has not diverged from the log.
 
-    Connects in the background: who checks must be able to start without NATS.
+    While it is open, the metrics of the relay, of the stream and of its consumers are kept fresh.
     """
-    async with _pool(database_url, connections_max=1) as pool:
-        connecting = asyncio.create_task(connect(nats_url), name="relay check connects")
-
-        async def check() -> None:
-            if not connecting.done():
-                raise Unavailable("NATS has not been reached yet.")
-            reader, silence = LogReader(pool), Listener(partial(asyncpg.connect, database_url))
-            await Relay(connecting.result(), reader, silence, stream=stream).lag()
-
-        try:
-            yield check
-        finally:
-            connecting.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await (await connecting).close()
+    async with _pool(database_url, connections_max=1) as pool, Sight(nats, LogReader(pool), stream) as sight:
+        yield sight.check
 
 
 async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
@@ -181,5 +215,5 @@ async def _pool(database_url: str, *, connections_max: int) -> AsyncIterator[asy
             pool.terminate()
 
 
-def _listener(database_url: str, channel: str) -> Listener:
-    return Listener(partial(asyncpg.connect, database_url), channel)
+def _listener(database_url: str, *channels: str) -> Listener:
+    return Listener(partial(asyncpg.connect, database_url), *channels)

@@ -1,27 +1,28 @@
 """The one loop for every view: read the log behind my position, fold a batch, save rows and position together.
 
-Two runners, a crash or a retry cannot apply twice or leave out: the position moves in the transaction of the rows, and
-only from the value that this runner has read. The log has no gaps, so a batch that has one was not read from it.
+Two runners, a crash or a retry cannot apply twice or leave out: the position moves in the transaction of the rows, only
+from the value that this runner has read, and only while it holds the lease. The log has no gaps, so a batch that has
+one was not read from it. An event that the fold cannot take is parked with its keys (parking.py).
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Protocol, TypeAlias
 
 import asyncpg
-import msgspec
 import structlog
 
-from contracts.envelope import StoredEvent
-from contracts.facts import Fact
 from services.log.listener import Listener
-from services.log.reader import Entry, LogReader
 from services.projections import metrics
+from services.projections.batches import UNBOUNDED, Batch, BatchReader, NotTheLog
+from services.projections.builds import Build, Connection, View, read_build
+from services.projections.leases import Lease
+from services.projections.parking import Parking, apply_one_by_one, is_poison
+from services.projections.unreachable import UNREACHABLE
 
-BATCH_EVENTS_MAX = 500
-"""Larger batches gain little and hold their row lock for longer."""
+__all__ = ["BATCH_EVENTS_MAX", "UNREACHABLE", "VIEW_CHANNEL", "Connection", "Follower", "NotTheLog", "OtherVersion", "View"]
+
+BATCH_EVENTS_MAX = 2_000
+"""Positions in a batch. Larger ones gain little and hold their row lock for longer."""
 
 BACK_OFF_MIN_S = 0.1
 BACK_OFF_MAX_S = 5.0
@@ -29,132 +30,153 @@ BACK_OFF_MAX_S = 5.0
 VIEW_CHANNEL = "certibranche_view"
 """Told at each commit of a view; the payload is its name."""
 
-Connection: TypeAlias = "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy"
-
-UNREACHABLE = (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.OperatorInterventionError)
-"""What asyncpg raises while a server is away, starts or stops."""
-
-# $1: view. Returns its position, no row when it is not in this database.
-_POSITION = "SELECT position FROM projections.view WHERE name = $1"
-
-# $1: view, $2: the position to move from, $3: the one to move to. Locks the row: of two runners the other waits here.
-_MOVE = "UPDATE projections.view SET position = $3 WHERE name = $1 AND position = $2"
-
-_TELL = "SELECT pg_notify($1, $2)"
+# $1: build, $2: its schema, $3: the position to move from, $4: the one to move to, $5: how many events more, $6: the
+# digest with them, $7: the lease's follower, $8: its fence (null: no lease). Returns how many events wait; no row when
+# the build is elsewhere or the lease another's. Locks both rows: of two runners the other waits here.
+_MOVE = """
+WITH leads AS (SELECT FROM projections.lease WHERE follower = $7 AND fence = $8 FOR SHARE),
+moved AS (
+    UPDATE projections.view SET position = $4, events = events + $5, digest = $6
+    WHERE name = $1 AND schema = $2 AND position = $3 AND ($8::bigint IS NULL OR EXISTS (SELECT FROM leads))
+    RETURNING parked
+)
+SELECT parked, pg_notify('certibranche_view', $1) FROM moved
+"""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche.projections")
 
 
-class _Recorded(msgspec.Struct):
-    recordedtime: datetime
-
-
-_recorded = msgspec.json.Decoder(_Recorded)
-
-
-class View(Protocol):
-    """What a follower keeps up to date: a name, the facts it folds, and how."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def facts(self) -> Sequence[type[Fact]]: ...
-
-    async def apply(self, connection: Connection, events: Sequence[StoredEvent[Fact]]) -> None:
-        """Write what the events change, in the caller's transaction. Each event comes once, in the log's order."""
-
-
-class NotTheLog(RuntimeError):
-    """What was read is not the log that this view has followed so far: events are missing."""
+class OtherVersion(RuntimeError):
+    """The build was not made by this program's version of the view: it must not be mixed with it."""
 
 
 class Follower:
-    """Keeps one view up to date. Any number may run for one view; all but one then waste their work."""
+    """Keeps one build of a view up to date. Any number may run for one: who has no lease waits, or wastes its work.
+
+    build: its name, by default the live one. strict: raise Poison instead of parking.
+    """
 
     def __init__(
         self,
         view: View,
         pool: asyncpg.Pool,
-        reader: LogReader,
         listener: Listener,
         *,
+        lease: Lease | None = None,
+        build: str | None = None,
+        strict: bool = False,
         batch_events_max: int = BATCH_EVENTS_MAX,
     ) -> None:
         self.view = view
+        self._name = build or view.name
         self._pool = pool
-        self._reader = reader
         self._listener = listener
+        self._lease = lease
+        self._strict = strict
         self._batch_events_max = batch_events_max
-        self._types = {fact.type_name() for fact in view.facts}
+        self._batches = BatchReader(pool, view.facts)
+        self._build: Build | None = None
 
     async def run(self) -> None:
         """Follow until cancelled. Whatever fails is tried again: what is wrong shows in log lines, metrics and lag."""
         back_off_s = BACK_OFF_MIN_S
-        while True:
-            news = self._listener.news
-            try:
-                if not await self.step():
-                    await self._listener.wait(news)
-                back_off_s = BACK_OFF_MIN_S
-                continue
-            except UNREACHABLE as error:
-                metrics.FAILURES.labels(self.view.name, "unreachable").inc()
-                _log.warning("view.unreachable", view=self.view.name, error=repr(error), retry_in_s=back_off_s)
-            except Exception:
-                # A bug in a fold, or a log that is not ours. Nothing was saved; nothing is skipped.
-                metrics.FAILURES.labels(self.view.name, "bug").inc()
-                _log.exception("view.halted", view=self.view.name, retry_in_s=back_off_s)
-            await asyncio.sleep(back_off_s)
-            back_off_s = min(2 * back_off_s, BACK_OFF_MAX_S)
+        try:
+            while True:
+                news = self._listener.news
+                try:
+                    await self._known_build()
+                    if self._lease is not None:
+                        await self._lease.hold()
+                    if not await self.step():
+                        await self._listener.wait(news)
+                    back_off_s = BACK_OFF_MIN_S
+                    continue
+                except Exception as error:
+                    self._report(error, back_off_s)
+                await asyncio.sleep(back_off_s)
+                back_off_s = min(2 * back_off_s, BACK_OFF_MAX_S)
+        finally:
+            await self.close()
+            if self._lease is not None:
+                await self._lease.give_up()
 
-    async def step(self) -> bool:
-        """Apply the next batch; whether there was one, for this runner or another."""
+    async def close(self) -> None:
+        """Stop reading ahead."""
+        await self._batches.close()
+
+    async def step(self, *, until: int = UNBOUNDED) -> bool:
+        """Apply the next batch, up to a position; whether there was one, for this runner or another.
+
+        Raises NotTheLog, OtherVersion, Poison when strict, and what asyncpg raises.
+        """
         started = time.perf_counter()
-        position = await self._position()
-        head = await self._reader.head()
-        page = await self._reader.page(position, limit=self._batch_events_max, until=head)
-        self._check(position, head, page)
-        self._measure_lag(position, head, page)
-        if not page:
+        build = await self._known_build()
+        batch = await self._batches.read(build.position, limit=self._batch_events_max, until=until)
+        if not batch.length:
+            self._build = None  # it may have been replaced
             return False
-        events = [entry.event() for entry in page if entry.type in self._types]
-        if await self._save(position, page[-1].position, events):
-            metrics.EVENTS.labels(self.view.name).inc(len(page))
-            metrics.BATCH_EVENTS.labels(self.view.name).observe(len(page))
-            metrics.BATCH_SECONDS.labels(self.view.name).observe(time.perf_counter() - started)
-            self._measure_lag(page[-1].position, head, ())
+        digest = batch.digest(build.digest)
+        try:
+            moved = await self._save(build, batch, digest, one_by_one=False)
+        except Exception as error:
+            if not is_poison(error):
+                self._build = None
+                raise
+            moved = await self._save(build, batch, digest, one_by_one=True)
+        if not moved:
+            self._build = None
+            if self._lease is not None:
+                self._lease.doubt()
+            return True
+        self._build = build._replace(position=batch.reached, digest=digest)
+        metrics.EVENTS.labels(self._name).inc(batch.length)
+        metrics.BATCH_EVENTS.labels(self._name).observe(batch.length)
+        metrics.BATCH_SECONDS.labels(self._name).observe(time.perf_counter() - started)
         return True
 
-    async def _position(self) -> int:
-        position: int | None = await self._pool.fetchval(_POSITION, self.view.name)
-        if position is None:
-            raise LookupError(f"view {self.view.name} is not in this database")
-        return position
+    async def _known_build(self) -> Build:
+        """The build as this runner has left it, or as it is: the move finds out when another has moved it since."""
+        if self._build is None:
+            build = await read_build(self._pool, self._name)
+            if build is None:
+                raise LookupError(f"view {self._name} is not in this database")
+            if build.version != self.view.version:
+                raise OtherVersion(f"{self._name} has version {build.version}, this program {self.view.version}")
+            self._build = build
+        return self._build
 
-    def _check(self, position: int, head: int, page: Sequence[Entry]) -> None:
-        if head < position:
-            raise NotTheLog(f"view {self.view.name} is at {position}, the log ends at {head}")
-        missing = next((at for at, entry in enumerate(page, position + 1) if entry.position != at), None)
-        if missing is None and not page and head > position:
-            missing = position + 1
-        if missing is not None:
-            raise NotTheLog(f"the log has no event {missing}")
-
-    async def _save(self, position: int, reached: int, events: Sequence[StoredEvent[Fact]]) -> bool:
-        """Apply and move in one transaction; False when another runner has moved the view meanwhile."""
+    async def _save(self, build: Build, batch: Batch, digest: bytes, *, one_by_one: bool) -> bool:
+        """Apply and move in one transaction; False when another has moved the build, or taken the lease."""
+        lease = (None, None) if self._lease is None else (self._lease.follower, self._lease.fence)
         async with self._pool.acquire() as connection, connection.transaction():
-            # A crash may lose a commit but never half of one, and what is lost is folded again.
-            await connection.execute("SET LOCAL synchronous_commit = off")
-            if await connection.execute(_MOVE, self.view.name, position, reached) != "UPDATE 1":
+            row = await connection.fetchrow(
+                _MOVE, build.name, build.schema, batch.after, batch.reached, len(batch.stored), digest, *lease
+            )
+            if row is None:
                 return False
-            if events:
-                await self.view.apply(connection, events)
-            await connection.execute(_TELL, VIEW_CHANNEL, self.view.name)
+            if batch.stored:
+                parking = Parking(connection, self.view, build.schema, strict=self._strict)
+                if row["parked"]:
+                    await parking.load()
+                await self._fold(connection, build.schema, batch, parking, one_by_one=one_by_one)
+                await parking.save()
         return True
 
-    def _measure_lag(self, position: int, head: int, page: Sequence[Entry]) -> None:
-        metrics.POSITION.labels(self.view.name).set(position)
-        metrics.LAG_POSITIONS.labels(self.view.name).set(head - position)
-        age = datetime.now(UTC) - _recorded.decode(page[0].entry).recordedtime if page else None
-        metrics.LAG_SECONDS.labels(self.view.name).set(age.total_seconds() if age else 0)
+    async def _fold(
+        self, connection: Connection, schema: str, batch: Batch, parking: Parking, *, one_by_one: bool
+    ) -> None:
+        if one_by_one:
+            await apply_one_by_one(connection, self.view, schema, batch.events_one_by_one(), parking)
+        elif ready := await parking.sift(batch.events()):
+            await self.view.apply(connection, schema, ready)
+
+    def _report(self, error: Exception, retry_in_s: float) -> None:
+        if isinstance(error, OtherVersion):
+            _log.info("view.other_version", view=self._name, what=str(error))
+        elif isinstance(error, UNREACHABLE):
+            metrics.FAILURES.labels(self._name, "unreachable").inc()
+            _log.warning("view.unreachable", view=self._name, error=repr(error), retry_in_s=retry_in_s)
+        else:
+            # A log that is not ours, or a database that cannot take the rows. Nothing was saved; nothing is skipped.
+            metrics.FAILURES.labels(self._name, "bug").inc()
+            _log.error("view.halted", view=self._name, retry_in_s=retry_in_s, exc_info=error)

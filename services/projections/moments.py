@@ -1,5 +1,6 @@
 """Which state of the registry a reader asks for: `as_of` a position of the log or a time, `at` a day."""
 
+import re
 from collections.abc import Callable
 from datetime import date, datetime
 from typing import Annotated, NamedTuple
@@ -15,6 +16,7 @@ from services.projections.positions import Positions
 PARIS = ZoneInfo("Europe/Paris")
 """Days of the contract are days there."""
 
+_POSITION = re.compile("[0-9]{1,19}").fullmatch
 _Time = Annotated[datetime, Meta(tz=True)]
 
 
@@ -42,7 +44,7 @@ class Moments:
 
         Waits until the view has reached it. Malformed: neither of the two, or a time to come.
         """
-        if as_of.isascii() and as_of.isdigit():
+        if _POSITION(as_of):
             position = int(as_of)
             await self._positions.reached(view, position)
             entry = await self._reader.entry(position)

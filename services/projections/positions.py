@@ -12,6 +12,9 @@ from services.log.reader import LogReader
 WAIT_S = 5.0
 """How long a reader waits for a view to reach a position."""
 
+LOG = "log"
+"""Stands for the log itself where a view is named: for what readers fold out of it whenever they are asked."""
+
 # $1: view. Returns its position.
 _POSITION = "SELECT position FROM projections.view WHERE name = $1"
 
@@ -30,7 +33,7 @@ class Lag(NamedTuple):
 
 
 class Positions:
-    """The positions of the views. `listener` listens to the channel that is told at each commit of a view."""
+    """The positions of the views and of the log. `listener` is told at each commit of a view, and of the log."""
 
     def __init__(self, pool: asyncpg.Pool, reader: LogReader, listener: Listener) -> None:
         self._pool = pool
@@ -39,6 +42,8 @@ class Positions:
 
     async def position(self, view: str) -> int:
         """The last event that is in the view's tables."""
+        if view == LOG:
+            return await self._reader.head()
         position: int = await self._pool.fetchval(_POSITION, view)
         return position
 
@@ -52,7 +57,7 @@ class Positions:
                         return
                     await self._listener.wait(news)
         except TimeoutError:
-            detail = f"Position {position} is not in this view yet."
+            detail = f"Position {position} is not in the {'log' if view == LOG else 'view'} yet."
             raise Unavailable(detail, position=position) from None
 
     async def lags(self) -> dict[str, Lag]:

@@ -4,7 +4,7 @@ A decision is made as the log makes it: through a `Boundary` that grows, over th
 with the reference folded from the facts tagged `reference`. Members are compared in their wire form; None is absent.
 """
 
-from collections.abc import Coroutine, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -17,14 +17,14 @@ from contracts.facts import Fact, Part
 from contracts.facts.fact import REFERENCE
 from contracts.problems import Problem
 from contracts.refusals import Refusal
-from services.log.boundary import Boundary, Key, keys
+from services.log.boundary import BITS, Boundary, Wanted
 from services.log.proposal import Placed
 from services.registry.domain import DECISIONS
 from services.registry.domain.certificates import CertificateToAward
 from services.registry.domain.circumstances import Circumstances
 from services.registry.domain.reference import Reference
 
-T = TypeVar("T")
+F = TypeVar("F", bound=Fact)
 
 TODAY = "2024-06-15"
 FIRST_DAY = "2024-01-01"
@@ -79,7 +79,7 @@ class Decided:
         """The outcome, for comparison."""
         return type(self.outcome), _wire(self.outcome)
 
-    def then(self, fact_type: type[Fact], **members: Any) -> Fact:
+    def then(self, fact_type: type[F], **members: Any) -> F:
         """A fact of this type that says what the command said, and these members."""
         if isinstance(self.outcome, Problem):
             raise AssertionError(f"refused by {self.outcome.rule}: {self.outcome.detail}") from self.outcome
@@ -121,34 +121,46 @@ def decide(
     """
     placed = list(enumerate(facts, 1))
     split = len(placed) if in_log is None else in_log
-    log = _by_key(placed[:split])
-    loads: list[Sequence[Key]] = []
-
-    async def fetch(wanted: Sequence[Key]) -> Iterable[tuple[Key, Placed]]:
-        loads.append(wanted)
-        return [(key, at) for key in wanted for at in log.get(key, ())]
-
-    boundary = Boundary(fetch)
+    log = placed[:split]
+    boundary = Boundary()
     for position, fact in placed[split:]:
         boundary.add(position, fact, fact.tags())
     if preloaded:
-        _at_once(boundary.load(log))
+        everything = {tag: sum(BITS.values()) for _, fact in log for tag in fact.tags()}
+        boundary.load(everything, _read(log, everything))
     reference = Reference().folded([(position, fact) for position, fact in placed if REFERENCE in fact.tags()])
     circumstances = Circumstances(date.fromisoformat(today), date.fromisoformat(first_day), reference)
-    folded = _at_once(boundary.folded(partial(DECISIONS[type(command)], command, circumstances)))
-    asked = keys(folded.consistency_boundary())
+    make = partial(DECISIONS[type(command)], command, circumstances)
+    rounds = 0
+    while (folded := boundary.fold(make)).missing:
+        boundary.load(folded.missing, _read(log, folded.missing))
+        rounds += 1
+    asked = {(tag, fact_type) for tag, bits in folded.wanted.items() for fact_type in _types(bits)}
     for _, fact_type in asked:
-        assert (type(folded), fact_type) in decorated_funcs, f"{type(folded)} asks for {fact_type} and ignores it"
-    of_key = _by_key(placed)
+        assert (type(folded.slice), fact_type) in decorated_funcs, f"{make.func} ignores {fact_type}"
     return Decided(
         command=command.award if isinstance(command, CertificateToAward) else command,
-        slice_name=type(folded).__name__,
-        outcome=_outcome(folded),
+        slice_name=type(folded.slice).__name__,
+        outcome=_outcome(folded.slice),
         asked=frozenset((tag, fact_type.name) for tag, fact_type in asked),
-        read=frozenset(position for key in asked for position, _ in of_key.get(key, ()))
+        read=frozenset(position for _, (position, _) in _read(placed, folded.wanted))
         | {position for position, fact in placed if REFERENCE in fact.tags()},
-        rounds=len(loads),
+        rounds=rounds,
     )
+
+
+def _types(bits: int) -> list[type[Fact]]:
+    return [fact_type for fact_type, bit in BITS.items() if bit & bits]
+
+
+def _read(placed: Sequence[Placed], wanted: Wanted) -> list[tuple[str, Placed]]:
+    """What the log answers: the facts of each tag that are of the types wanted of it, in order of position."""
+    return [
+        (tag, (position, fact))
+        for tag, bits in wanted.items()
+        for position, fact in placed
+        if tag in fact.tags() and BITS[type(fact)] & bits
+    ]
 
 
 def _wire(said: Part | Problem) -> dict[str, Any]:
@@ -159,15 +171,6 @@ def _wire(said: Part | Problem) -> dict[str, Any]:
     return members
 
 
-def _by_key(placed: Iterable[Placed]) -> dict[Key, list[Placed]]:
-    """Facts by what leads to them: each of their tags, with their type."""
-    found: dict[Key, list[Placed]] = {}
-    for position, fact in placed:
-        for tag in fact.tags():
-            found.setdefault((tag, type(fact)), []).append((position, fact))
-    return found
-
-
 def _outcome(folded: Slice[Fact]) -> Fact | Problem:
     try:
         folded.execute()
@@ -175,13 +178,3 @@ def _outcome(folded: Slice[Fact]) -> Fact | Problem:
         return problem
     (tagged,) = folded.collect_events()
     return tagged.decision
-
-
-def _at_once(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that waits for nothing."""
-    try:
-        coroutine.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    raise AssertionError("it waits")

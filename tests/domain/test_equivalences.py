@@ -30,7 +30,7 @@ def side(certification_id: str, *bloc_ids: str) -> dict[str, Any]:
     return {"certification_id": certification_id, "bloc_ids": list(bloc_ids)}
 
 
-TOTAL = {"kind": "TOTAL", "source": side("cqpm-fitter"), "target": side("cqpm-welder")}
+TOTAL: dict[str, Any] = {"kind": "TOTAL", "source": side("cqpm-fitter"), "target": side("cqpm-welder")}
 
 
 def test_an_equivalence_is_recognised() -> None:

@@ -1,7 +1,5 @@
 """Evaluations: V1-V5, V7, T1. Which outcome decides (V6) is told where a bloc is validated by evaluation."""
 
-import pytest
-
 from contracts.facts import EvaluationCorrected, EvaluationRecorded
 from contracts.refusals import (
     BlocAlreadyValidated,
@@ -18,11 +16,9 @@ from tests.domain.world import (
     ANNA,
     ANNE,
     AWARDED,
-    CATALOGUE,
     EVAL_1,
     EVAL_2,
     OPEN,
-    PERSONS,
     READ,
     REG_1,
     REG_2,
@@ -63,13 +59,11 @@ def test_only_a_known_registration_is_evaluated() -> None:
 
 def test_evaluations_are_recorded_and_corrected_while_the_registration_is_open() -> None:
     facts = (*EVALUATED, needed(closed()))
-    for command in (evaluate(evaluation_id=EVAL_2), correct()):
+    for command, fact_type in ((evaluate(evaluation_id=EVAL_2), EvaluationRecorded), (correct(), EvaluationCorrected)):
         given(*facts).when(command).refused(
             RegistrationNotOpen, "V1", 409, registration_id=REG_1, state="CLOSED", position=8
         )
-        given(*facts, needed(reopened())).when(command).then(
-            EvaluationRecorded if command.__class__ is evaluate().__class__ else EvaluationCorrected
-        )
+        given(*facts, needed(reopened())).when(command).then(fact_type)
     for ended in (AWARDED, (*AWARDED, revoked())):
         given(*ended).when(evaluate()).refused(RegistrationNotOpen, "V1", 409, state="AWARDED")
 
@@ -144,8 +138,7 @@ def test_a_bloc_validated_elsewhere_or_no_more_is_evaluated() -> None:
     given(*OPEN, validated()).when(evaluate(bloc_id="read", outcomes=acquired("plans"))).then(EvaluationRecorded)
 
 
-@pytest.mark.parametrize("command", [evaluate(evaluation_id=EVAL_2), correct()])
-def test_evaluations_after_a_merge_are_of_the_person_kept(command: object) -> None:
-    of_anne = (*CATALOGUE, *PERSONS, registered(person_id=ANNE), evaluated(person_id=ANNE), merged())
-    fact = given(*of_anne).when(command).outcome
-    assert (fact.person_id, fact.registration_id) == (ANNA, REG_1)
+def test_evaluations_after_a_merge_are_of_the_person_kept() -> None:
+    of_anne = given(*WORLD, registered(person_id=ANNE), evaluated(person_id=ANNE), merged())
+    of_anne.when(evaluate(evaluation_id=EVAL_2)).then(EvaluationRecorded, person_id=ANNA)
+    of_anne.when(correct()).then(EvaluationCorrected, person_id=ANNA, registration_id=REG_1, bloc_id="weld")

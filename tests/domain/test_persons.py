@@ -47,12 +47,12 @@ from tests.domain.world import (
 def test_a_person_is_registered_only_once() -> None:
     given().when(register_person()).then_exactly(person_registered())
     given(needed(person_registered())).when(register_person()).refused(
-        PersonExists, None, 409, person_id=ANNA, position=1
+        PersonExists, "P1", 409, person_id=ANNA, position=1
     )
 
 
 def test_an_erased_id_is_never_registered_again() -> None:
-    given(person_registered(), erased()).when(register_person()).refused(PersonExists, None, 409)
+    given(person_registered(), erased()).when(register_person()).refused(PersonExists, "P1", 409)
 
 
 def test_only_a_person_registered_is_rectified() -> None:

@@ -13,16 +13,14 @@ from contracts.facts import Fact
 from services.log.listener import LOG_CHANNEL, Listener
 from services.log.migrations import migrate
 from services.log.reader import LogReader
-from services.projections.app import MIGRATIONS
+from services.projections.app import MIGRATIONS, VIEWS
 from services.projections.follower import VIEW_CHANNEL, Follower, View
-from services.projections.views.competencies import CompetenciesView
-from services.projections.views.counts import CountsView
 from tests.unit.careers import recorded_at, stored
 
 _EMPTY = """
 TRUNCATE log.event, log.tag, competencies.person, competencies.alias, competencies.bloc, counts.cell, counts.delta,
          counts.persons, counts.persons_delta, counts.objective, counts.registration, counts.certificate,
-         counts.holder, counts.alias;
+         counts.holder, counts.alias, entries.tag;
 UPDATE projections.view SET position = 0
 """
 
@@ -73,7 +71,7 @@ class FilledLog:
 
     async def follow_up(self, batch_events_max: int = 500) -> None:
         """Bring every view up to the log."""
-        for view in (CompetenciesView(), CountsView()):
+        for view in VIEWS:
             follower = self.follower(view, batch_events_max)
             while await follower.step():
                 pass
@@ -82,7 +80,7 @@ class FilledLog:
         """Every row of the views' tables, as text, sorted."""
         tables = await self.pool.fetch(
             "SELECT schemaname || '.' || tablename AS name FROM pg_tables"
-            " WHERE schemaname IN ('competencies', 'counts', 'projections') ORDER BY 1"
+            " WHERE schemaname IN ('competencies', 'counts', 'entries', 'projections') ORDER BY 1"
         )
         return {
             table["name"]: [

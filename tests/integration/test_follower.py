@@ -16,6 +16,7 @@ from services.embedded.supervisor import Supervisor
 from services.projections.follower import Connection, Follower, NotTheLog
 from services.projections.views.competencies import CompetenciesView
 from services.projections.views.counts import CountsView
+from services.projections.views.entries import EntriesView
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.unit.careers import awarded, closed, merged, person, published, registered, revoked
 
@@ -114,12 +115,12 @@ async def test_two_runners_of_the_real_views_give_what_one_gives(log: FilledLog)
     await log.follow_up()
     expected = await log.contents()
     facts = await log.pool.fetchval("SELECT count(*) FROM log.event")
-    for view in ("competencies", "counts"):
+    for view in ("competencies", "counts", "entries"):
         tables = await log.pool.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", view)
         for table in tables:
             await log.pool.execute(f"TRUNCATE {view}.{table['tablename']}")
         await log.pool.execute("UPDATE projections.view SET position = 0 WHERE name = $1", view)
-    runners = [log.follower(view(), size) for view in (CompetenciesView, CountsView) for size in (1, 2, 3)]
+    runners = [log.follower(view(), size) for view in (CompetenciesView, CountsView, EntriesView) for size in (1, 2, 3)]
     await asyncio.gather(*(drain(runner) for runner in runners))
     assert await log.contents() == expected
     assert facts == len(HISTORY)

@@ -1,23 +1,18 @@
 """The read models over HTTP: who may ask for what, and what every answer says of its position."""
 
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 import pytest_asyncio
-from litestar import Litestar
 from litestar.datastructures import State
 
 from contracts.facts import Fact
-from services.edge.keys import keys_at
-from services.edge.problems import exception_handlers
-from services.edge.tokens import Authenticator, caller_dependencies
 from services.embedded.data_folder import DataFolder
-from services.embedded.issuer import AUDIENCE, ISSUER, Issuer
 from services.projections import app
 from tests.integration.filled_log import FilledLog, filled_log
+from tests.integration.read_side import read_side
 from tests.unit.careers import awarded, erased, person, published, registered, uid, validated
 
 HISTORY: list[Fact] = [
@@ -42,31 +37,8 @@ async def log(database_url: str) -> AsyncIterator[FilledLog]:
 
 @pytest_asyncio.fixture
 async def http(log: FilledLog, data_folder: DataFolder) -> AsyncIterator[httpx.AsyncClient]:
-    keys = keys_at(str(Issuer(data_folder).jwks()))
-    authenticator = Authenticator(keys, issuer=ISSUER, audience=AUDIENCE)
-    application = Litestar(
-        app.routes(),
-        dependencies=dict(caller_dependencies),
-        exception_handlers=exception_handlers,
-        state=State({"authenticator": authenticator}),
-        logging_config=None,
-    )
-    async with contextlib.AsyncExitStack() as stack:
-        await stack.enter_async_context(keys.kept_fresh())
-        application.state["checks"] = await stack.enter_async_context(app.reading(application.state, log.url))
-        transport = httpx.ASGITransport(application)  # type: ignore[arg-type]
-        yield await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://test"))
-
-
-@pytest.fixture
-def bearer(data_folder: DataFolder) -> Callable[..., dict[str, str]]:
-    """The header of a token with some scopes."""
-    issuer = Issuer(data_folder)
-
-    def header(*scopes: str) -> dict[str, str]:
-        return {"Authorization": f"Bearer {issuer.token(scopes, [''], 'test', 60)}"}
-
-    return header
+    async with read_side(log, data_folder) as client:
+        yield client
 
 
 def path(of: int) -> str:
@@ -95,7 +67,24 @@ async def test_who_is_erased_or_unknown_is_so_at_a_position(
     assert answer.json()["status"] == status
 
 
-@pytest.mark.parametrize("query", ["at=2018", "at=2018-02-30", "as_of=soon", "min_position=-1", "min_position=x"])
+async def test_what_cannot_be_an_id_is_not_found(http: httpx.AsyncClient, bearer: Any) -> None:
+    for text in ("x", "%00", "%ED%A0%80", uid("person", 1).upper()):
+        answer = await http.get(f"/v1/persons/{text}/competencies", headers=bearer("persons:read"))
+        assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "at=2018",
+        "at=2018-02-30",
+        "as_of=soon",
+        "min_position=-1",
+        f"min_position={2**63}",
+        f"as_of={'9' * 5_000}",
+        "min_position=x",
+    ],
+)
 async def test_bad_parameters_are_malformed(http: httpx.AsyncClient, bearer: Any, query: str) -> None:
     answer = await http.get(f"{path(1)}?{query}", headers=bearer("persons:read"))
     assert (answer.status_code, answer.json()["type"]) == (400, "/problems/malformed")
@@ -145,6 +134,7 @@ async def test_as_of_needs_the_scope_of_the_log(http: httpx.AsyncClient, bearer:
         "branch=É",
         "year=2018&branch=É",
         "year=10000",
+        f"year=2018&min_position={2**70}",
     ],
 )
 async def test_bad_questions_for_counts_are_malformed(http: httpx.AsyncClient, query: str) -> None:
@@ -161,7 +151,7 @@ async def test_a_caller_reads_its_own_write(log: FilledLog, http: httpx.AsyncCli
 
 async def test_views_are_ready(log: FilledLog) -> None:
     async with app.reading(State(), log.url) as checks:
-        assert set(checks) == {"view competencies", "view counts"}
+        assert set(checks) == {"view competencies", "view counts", "view entries"}
         for check in checks.values():
             await check()
 

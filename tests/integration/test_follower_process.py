@@ -13,7 +13,7 @@ from contracts.facts import Fact
 from contracts.subjects import STREAM
 from services.embedded.nats import Nats
 from services.embedded.readiness import free_port
-from services.projections.relay import connect, create_stream
+from services.projections.relay import Servers, connect, migrate_stream
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.unit.careers import person, published
 
@@ -58,8 +58,8 @@ async def test_follow_keeps_the_views_up_to_date_until_it_is_told_to_end(
 
 
 async def test_relay_publishes_until_it_is_told_to_end(log: FilledLog, nats_server: Nats) -> None:
-    await create_stream(nats_server.admin_url)
-    client = await connect(nats_server.relay_url)
+    await migrate_stream(Servers(nats_server.admin_url))
+    client = await connect(Servers(nats_server.relay_url))
     process = await start("relay", log.url, nats_server.relay_url)
 
     async def published_all() -> bool:
@@ -73,8 +73,8 @@ async def test_relay_publishes_until_it_is_told_to_end(log: FilledLog, nats_serv
 
 
 async def test_a_relay_whose_stream_has_diverged_fails(log: FilledLog, nats_server: Nats) -> None:
-    await create_stream(nats_server.admin_url)
-    client = await connect(nats_server.relay_url)
+    await migrate_stream(Servers(nats_server.admin_url))
+    client = await connect(Servers(nats_server.relay_url))
     await client.jetstream().publish("certibranche.v1.0.person.registered.-", b"of another registry")
     process = await start("relay", log.url, nats_server.relay_url)
     async with asyncio.timeout(20):

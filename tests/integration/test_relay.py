@@ -20,8 +20,8 @@ from contracts.subjects import STREAM, subject
 from services.embedded.nats import Nats
 from services.embedded.supervisor import Supervisor
 from services.projections import app
-from services.projections.relay import Diverged, Misconfigured, Relay, connect, create_stream
-from services.projections.relay.publication import _header_value
+from services.projections.relay import Diverged, Misconfigured, Relay, Servers, connect, migrate_stream
+from services.projections.relay.batch import Publisher, header_value
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.unit.careers import awarded, person, published, registered
 
@@ -38,8 +38,8 @@ async def log(database_url: str) -> AsyncIterator[FilledLog]:
 @pytest_asyncio.fixture
 async def client(nats_server: Nats) -> AsyncIterator[Client]:
     """The connection of a relay, with the relay's few rights; the stream is there."""
-    await create_stream(nats_server.admin_url)
-    connection = await connect(nats_server.relay_url)
+    await migrate_stream(Servers(nats_server.admin_url))
+    connection = await connect(Servers(nats_server.relay_url))
     yield connection
     await connection.close()
 
@@ -103,7 +103,7 @@ async def test_a_relay_goes_on_where_the_stream_ends(log: FilledLog, client: Cli
 
 
 async def test_relays_that_race_neither_repeat_nor_reorder(log: FilledLog, client: Client, nats_server: Nats) -> None:
-    others = [await connect(nats_server.relay_url) for _ in range(2)]
+    others = [await connect(Servers(nats_server.relay_url)) for _ in range(2)]
     async with relaying(*(Relay(each, log.reader, log.news, chunk_events_max=3) for each in (client, *others))):
         for number in range(100, 130):
             head = await log.put([person(number), person(number + 100)])
@@ -129,20 +129,23 @@ class LosesAnswers(Client):
 
     lost = 0
 
-    async def request(self, subject: str, *arguments: Any, **options: Any) -> Msg:
-        answer = await super().request(subject, *arguments, **options)
-        if self.lost < 3 and not subject.startswith("$JS"):
-            self.lost += 1
-            raise nats.errors.TimeoutError
-        return answer
+    async def subscribe(self, subject: str, *arguments: Any, cb: Any = None, **options: Any) -> Any:
+        async def forgetful(message: Msg) -> None:
+            if self.lost < 3:
+                self.lost += 1
+            else:
+                await cb(message)
+
+        heard = forgetful if isinstance(getattr(cb, "__self__", None), Publisher) else cb
+        return await super().subscribe(subject, *arguments, cb=heard, **options)
 
 
 async def test_a_lost_acknowledgement_neither_loses_nor_repeats(
     log: FilledLog, client: Client, nats_server: Nats
 ) -> None:
     forgetful = LosesAnswers()
-    await forgetful.connect(nats_server.relay_url, inbox_prefix="_INBOX_relay", pending_size=-1)
-    async with relaying(Relay(forgetful, log.reader, log.news, chunk_events_max=5)):
+    await forgetful.connect(nats_server.relay_url, pending_size=-1)
+    async with relaying(Relay(forgetful, log.reader, log.news, answer_s=0.2, chunk_events_max=5)):
         await arrived(client, len(HISTORY))
     assert forgetful.lost == 3
     await check_stream(client, log)
@@ -178,7 +181,7 @@ async def test_a_stream_of_another_history_stops_the_relay(log: FilledLog, clien
 
 
 async def test_a_relay_that_may_makes_the_stream(log: FilledLog, nats_server: Nats) -> None:
-    admin = await connect(nats_server.admin_url)
+    admin = await connect(Servers(nats_server.admin_url))
     async with relaying(Relay(admin, log.reader, log.news)):
         await arrived(admin, len(HISTORY))
     config = (await admin.jetstream().stream_info(STREAM)).config
@@ -188,25 +191,25 @@ async def test_a_relay_that_may_makes_the_stream(log: FilledLog, nats_server: Na
 
 
 async def test_a_relay_that_may_not_waits_for_the_stream(log: FilledLog, nats_server: Nats) -> None:
-    connection = await connect(nats_server.relay_url)
+    connection = await connect(Servers(nats_server.relay_url))
     relay = Relay(connection, log.reader, log.news, answer_s=0.5)
     async with relaying(relay):
         assert await last_sequence(connection) == -1
-        await create_stream(nats_server.admin_url)
+        await migrate_stream(Servers(nats_server.admin_url))
         await arrived(connection, len(HISTORY))
     await connection.close()
 
 
 async def test_making_the_stream_again_leaves_it_as_it_is(nats_server: Nats) -> None:
-    connection = await connect(nats_server.admin_url)
+    connection = await connect(Servers(nats_server.admin_url))
     await connection.jetstream().add_stream(StreamConfig(STREAM, subjects=["certibranche.v1.>"], description="ours"))
-    await create_stream(nats_server.admin_url)
+    await migrate_stream(Servers(nats_server.admin_url))
     assert (await connection.jetstream().stream_info(STREAM)).config.description == "ours"
     await connection.close()
 
 
 async def test_a_stream_without_atomic_batches_stops_the_relay(log: FilledLog, nats_server: Nats) -> None:
-    connection = await connect(nats_server.admin_url)
+    connection = await connect(Servers(nats_server.admin_url))
     await connection.jetstream().add_stream(
         StreamConfig(STREAM, subjects=["certibranche.v1.>"], allow_direct=True, allow_atomic=False)
     )
@@ -222,7 +225,7 @@ async def test_readiness_knows_whether_the_stream_follows_the_log(
         await arrived(client, len(HISTORY))
     lag = await Relay(client, log.reader, log.news).lag()
     assert (lag.position, lag.positions) == (len(HISTORY), 0)
-    async with app.relay_check(log.url, nats_server.relay_url, STREAM) as check:
+    async with app.relay_check(log.url, Servers(nats_server.monitor_url), STREAM) as check:
 
         async def ready() -> bool:
             with contextlib.suppress(Exception):
@@ -241,4 +244,4 @@ async def test_readiness_knows_whether_the_stream_follows_the_log(
     [("a-1:b/c", "a-1:b/c"), ("100%", "100%25"), ('"a b"', "%22a%20b%22"), ("é", "%C3%A9")],
 )
 def test_ids_are_percent_encoded_in_headers(text: str, expected: str) -> None:
-    assert _header_value(text) == expected
+    assert header_value(text) == expected

@@ -87,7 +87,7 @@ class Up:
         database = await asyncpg.connect(Postgres(self.folder).url())
         await database.execute("INSERT INTO note VALUES ($1)", text)
         await database.close()
-        async with self.broker("relay", inbox_prefix=b"_INBOX_relay") as broker:
+        async with self.broker("relay") as broker:
             await broker.jetstream().publish("certibranche.v1.0.a.b.-", text.encode())
 
     async def notes(self) -> tuple[list[str], int]:

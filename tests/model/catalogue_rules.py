@@ -13,7 +13,8 @@ def certification_published(world: World, data: Data, _today: date) -> Judgement
     withdrawal = world.withdrawals.get(data["certification_id"])
     withdrawn = withdrawal is not None and data["effective_from"] >= withdrawal["effective_from"]
     c3 = data["family"] in {"CQPI", "CCPI"} and len(set(data["branches"])) < 2
-    return violations(
+    no_owner: set[Violation] = set() if data["branches"] else {(400, None), (422, "C3")}  # the first one owns it
+    return no_owner | violations(
         (data["version"] != len(before) + 1, 409, "C1"),
         (not _well_made(data["blocs"]), 422, "C2"),
         (c3, 422, "C3"),

@@ -193,3 +193,27 @@ def with_defaults(name: str, data: dict[str, Any]) -> dict[str, Any]:
     if name == "equivalence.recognised":
         data = data | {end: {"bloc_ids": []} | data[end] for end in ("source", "target")}
     return data
+
+
+CONDITIONAL = (
+    ("certification.withdrawn", "replaced_by", ("reason", "REPLACED"), "C8"),
+    ("registration.closed", "jury_id", ("reason", "FAILED"), "J3"),
+    ("bloc.validated", "equivalence_id", ("basis", "EQUIVALENCE"), "B3"),
+    ("bloc.validated", "source_validation_id", ("basis", "CARRIED_OVER"), "B4"),
+    ("bloc.validated", "decision_ref", ("basis", "ARCHIVE"), "B9"),
+)
+"""Members that belong to one value of another member, and the rule that speaks of them."""
+
+
+def misplaced(name: str, data: dict[str, Any]) -> set[tuple[int, str | None]]:
+    """How a post may be refused for a conditional member that is too many: the contract leaves open if by form or rule.
+
+    Too few of them are left open too, but for those which nothing requires (jury_id) or a rule asks for (decision_ref).
+    """
+    reasons: set[tuple[int, str | None]] = set()
+    for fact, member, (selector, value), rule in CONDITIONAL:
+        wanted = data.get(selector) == value
+        too_few = wanted and member not in data and member not in {"jury_id", "decision_ref"}
+        if fact == name and (too_few or (not wanted and member in data)):
+            reasons |= {(400, None), (422, rule)}
+    return reasons

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from tests.model import award_rules, catalogue_rules, rules, views
-from tests.model.forms import FORMS, day, with_defaults
+from tests.model.forms import FORMS, day, misplaced, with_defaults
 from tests.model.rules import Rule, Violation
 from tests.model.world import Certificate, Data, Evaluation, Registration, Validation, World
 
@@ -79,6 +79,7 @@ class Model:
             return Refused(frozenset(conflict | {(400, None)}))
         data = with_defaults(name, data)
         broken, derived = RULES[name](self.world, data, today)
+        broken |= misplaced(name, data)
         if conflict or broken:
             return Refused(frozenset(conflict or broken))
         if name == "certificate.awarded" and "certificate_number" not in data:

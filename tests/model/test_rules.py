@@ -123,6 +123,24 @@ def test_defaults_are_written_out() -> None:
     assert recorded["rncp"] == fiche | {"routes": [], "bloc_codes": {}}
 
 
+@pytest.mark.parametrize(
+    ("post", "rule"),
+    [
+        (withdrawal(replaced_by="cqpm-a"), "C8"),
+        (withdrawal(reason="REPLACED"), "C8"),
+        (closing(reason="ABSENT", jury_id=uid("j1")), "J3"),
+        (validation(equivalence_id=uid("partial")), "B3"),
+        (validation(basis="EQUIVALENCE"), "B3"),
+        (validation(source_validation_id=uid("v0")), "B4"),
+        (validation(basis="CARRIED_OVER"), "B4"),
+        (validation(decision_ref="PV 12"), "B9"),
+    ],
+)
+def test_a_member_that_belongs_to_another_value_is_refused_by_form_or_rule(post: Post, rule: str) -> None:
+    model = branch(candidate(), evaluation())
+    assert {(400, None), (422, rule)} <= refusal(model, post)
+
+
 # I1
 
 
@@ -158,6 +176,7 @@ def test_i1_a_refusal_leaves_the_id_free() -> None:
         (publication(blocs=[bloc("bloc-new"), bloc("bloc-new")]), {(422, "C2")}),
         (publication(family="CQPI"), {(422, "C3")}),
         (publication(family="CCPI", branches=["plasturgie", "plasturgie"]), {(422, "C3")}),
+        (publication(branches=[]), {(400, None), (422, "C3")}),
         (publication(blocs=[bloc("bloc-common", competences=3)]), {(409, "C5")}),
         (publication(rncp=FICHE | {"bloc_codes": {}, "registered_until": "2021-01-02"}), {(422, "C6")}),
         (publication(rncp=FICHE | {"bloc_codes": {}, "registered_until": "2016-01-01"}), {(422, "C6")}),

@@ -1,6 +1,18 @@
 """The relay: publishes the log to NATS JetStream, where the sequence of a message is its position in the log."""
 
 from services.projections.relay.publication import Diverged, Misconfigured, Relay
-from services.projections.relay.stream import RELAY_INBOX, connect, create_stream, make_stream
+from services.projections.relay.sight import Sight
+from services.projections.relay.stream import FOR_EVER, Retention, Servers, connect, make_stream, migrate_stream
 
-__all__ = ["RELAY_INBOX", "Diverged", "Misconfigured", "Relay", "connect", "create_stream", "make_stream"]
+__all__ = [
+    "FOR_EVER",
+    "Diverged",
+    "Misconfigured",
+    "Relay",
+    "Retention",
+    "Servers",
+    "Sight",
+    "connect",
+    "make_stream",
+    "migrate_stream",
+]

@@ -7,29 +7,26 @@ again: then a lost acknowledgement is no different from a lost message.
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections import deque
 
-import msgspec
 import nats.errors
 import structlog
 from nats.aio.client import Client
-from nats.js.api import Header
 from nats.js.errors import APIError, NoStreamResponseError, NotFoundError
 
-from contracts.envelope import StoredEvent
-from contracts.facts import Fact
-from contracts.subjects import STREAM, subject
+from contracts.subjects import STREAM
 from services.log.listener import Listener
 from services.log.reader import Entry, LogReader
 from services.projections import metrics
 from services.projections.follower import UNREACHABLE
 from services.projections.positions import Lag
+from services.projections.relay.batch import BATCH_EVENTS_MAX, HEADER_BYTES, Publisher, Sent
 from services.projections.relay.stream import make_stream
 
-CHUNK_EVENTS_MAX = 200
-CHUNK_BYTES_MAX = 1_000_000
-HEADER_BYTES = 512
-"""What the headers and the subject of a message add to its size, about."""
+CHUNK_BYTES_MAX = 1_500_000
+
+IN_FLIGHT_MAX = 2
+"""While the server stores one batch, the next is read and sent."""
 
 ANSWER_S = 5.0
 MAKE_ANSWER_S = 1.0
@@ -42,8 +39,8 @@ RACE_PAUSE_MS = 20
 LOST_RACE = frozenset({10071, 10164})
 """Wrong last sequence: another relay was here, or we were and the acknowledgement was lost."""
 
-MISCONFIGURED = frozenset({10060, 10109, 10174})
-"""Not the expected stream, sealed, or without atomic batches: no use in trying again."""
+MISCONFIGURED = frozenset({10060, 10109, 10174, 10199})
+"""Not the expected stream, sealed, without atomic batches, or with smaller ones: no use in trying again."""
 
 NO_ANSWER = (
     *UNREACHABLE,
@@ -52,6 +49,9 @@ NO_ANSWER = (
     NoStreamResponseError,
     NotFoundError,
 )
+
+BEFORE_ALL = Entry(0, "", b"")
+"""Stands for the last event of an empty stream."""
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche.projections")
 
@@ -62,21 +62,6 @@ class Diverged(RuntimeError):
 
 class Misconfigured(RuntimeError):
     """The stream cannot take the log."""
-
-
-class _Acknowledgement(msgspec.Struct):
-    """The server's answer to a chunk."""
-
-    class Error(msgspec.Struct):
-        code: int
-        err_code: int = 0
-        description: str = ""
-
-    seq: int = 0
-    error: Error | None = None
-
-
-_acknowledgement = msgspec.json.Decoder(_Acknowledgement)
 
 
 class Relay:
@@ -90,7 +75,7 @@ class Relay:
         *,
         stream: str = STREAM,
         answer_s: float = ANSWER_S,
-        chunk_events_max: int = CHUNK_EVENTS_MAX,
+        chunk_events_max: int = BATCH_EVENTS_MAX,
         chunk_bytes_max: int = CHUNK_BYTES_MAX,
     ) -> None:
         self._client = client
@@ -104,136 +89,139 @@ class Relay:
 
     async def run(self) -> None:
         """Publish until cancelled. Raises Diverged and Misconfigured: a person must look; all else is tried again."""
-        last: int | None = None
-        back_off_s = BACK_OFF_MIN_S
+        pauses = _Pauses()
         while True:
-            news = self._listener.news
             try:
-                if last is None:
-                    last = await self._tip()
-                chunk = await self._chunk(last)
-                if not chunk:
-                    await self._listener.wait(news)
-                    continue
-                last = await self._publish(last, chunk)
-                back_off_s = BACK_OFF_MIN_S
-                continue
+                tip = await self._tip()
+                pauses.seen(tip.position)
+                async with Publisher(self._client, self._stream) as publisher:
+                    await self._follow(tip, publisher)
             except APIError as error:
-                last = None
                 if error.err_code in MISCONFIGURED:
                     raise Misconfigured(f"stream {self._stream}: {error.description}") from error
-                if error.err_code in LOST_RACE:
-                    metrics.RELAY_FAILURES.labels("race").inc()
-                    await asyncio.sleep(secrets.randbelow(RACE_PAUSE_MS) / 1000)
-                    continue
-                metrics.RELAY_FAILURES.labels("refused").inc()
-                _log.warning("relay.refused", error=str(error), retry_in_s=back_off_s)
+                lost_race = error.err_code in LOST_RACE
+                pause_s = pauses.next(lost_race=lost_race)
+                metrics.RELAY_FAILURES.labels("race" if lost_race else "refused").inc()
+                if not lost_race:
+                    _log.warning("relay.refused", error=str(error), retry_in_s=pause_s)
             except NO_ANSWER as error:
-                last = None
+                pause_s = pauses.next()
                 metrics.RELAY_FAILURES.labels("no answer").inc()
-                _log.warning("relay.no_answer", error=repr(error), retry_in_s=back_off_s)
-            await asyncio.sleep(back_off_s)
-            back_off_s = min(2 * back_off_s, BACK_OFF_MAX_S)
+                _log.warning("relay.no_answer", error=repr(error), retry_in_s=pause_s)
+            await asyncio.sleep(pause_s)
 
     async def lag(self) -> Lag:
         """How far the stream is behind the log. Raises Diverged, and what nats-py and asyncpg raise without an answer.
 
         For readiness: it reads, and publishes nothing.
         """
-        position = (await self._jetstream.stream_info(self._stream)).state.last_seq
-        head = await self._reader.head()
-        await self._compare(position, head)
-        return Lag(position, head)
+        lag, _ = await self._look()
+        return lag
 
-    async def _tip(self) -> int:
-        """The last sequence of the stream, which is made if there is none; the bytes there are those of the log."""
+    async def _tip(self) -> Entry:
+        """The last event in the stream, as the log has it. The stream is made if there is none."""
         try:
-            lag = await self.lag()
+            _, tip = await self._look()
         except NotFoundError:
             await make_stream(self._client.jetstream(timeout=MAKE_ANSWER_S), self._stream)
-            lag = await self.lag()
-        metrics.RELAY_DIVERGED.set(0)
-        return lag.position
+            _, tip = await self._look()
+        return tip
 
-    async def _compare(self, last: int, head: int) -> None:
+    async def _look(self) -> tuple[Lag, Entry]:
+        """How far the stream is, and the event there: its bytes are those of the log."""
+        last = (await self._jetstream.stream_info(self._stream)).state.last_seq
+        head = await self._reader.head()
         if last > head:
             raise self._diverged(f"the stream is at {last}, the log at {head}")
-        if last == 0:
-            return
-        try:
-            message = await self._jetstream.get_msg(self._stream, seq=last, direct=True)
-        except NotFoundError:
-            return  # an operator's limit has let it expire; sequences go on behind it all the same
-        entry = await self._reader.entry(last)
-        if entry is None or message.data != entry.entry:
+        tip = await self._reader.entry(last) if last else BEFORE_ALL
+        if tip is None or await self._differs(tip):
             raise self._diverged(f"the stream and the log differ at {last}")
+        metrics.RELAY_DIVERGED.set(0)
+        metrics.RELAY_POSITION.set(last)
+        metrics.RELAY_LAG_POSITIONS.set(head - last)
+        return Lag(last, head), tip
+
+    async def _differs(self, entry: Entry) -> bool:
+        if entry == BEFORE_ALL:
+            return False
+        try:
+            message = await self._jetstream.get_msg(self._stream, seq=entry.position, direct=True)
+        except NotFoundError:
+            return False  # its age has let it expire; sequences go on behind it all the same
+        return message.data != entry.entry
 
     def _diverged(self, what: str) -> Diverged:
         metrics.RELAY_DIVERGED.set(1)
         _log.critical("relay.diverged", stream=self._stream, what=what)
         return Diverged(what)
 
-    async def _chunk(self, last: int) -> list[Entry]:
-        """What comes next, as much as one atomic batch may hold."""
+    async def _follow(self, tip: Entry, publisher: Publisher) -> None:
+        """Publish what comes behind `tip` until something is in doubt: then it raises."""
+        sent: deque[Sent] = deque()
+        last, stored = tip, tip.position
+        while True:
+            news = self._listener.news
+            chunk = await self._chunk(last)
+            if chunk:
+                sent.append(await publisher.send(last.position, chunk))
+                last = chunk[-1]
+            elif not sent:
+                await self._listener.wait(news)
+            if sent and (len(sent) == IN_FLIGHT_MAX or not chunk):
+                stored = await self._settle(stored, sent.popleft())
+
+    async def _settle(self, stored: int, batch: Sent) -> int:
+        acknowledged = await batch.acknowledged(self._answer_s)
+        if acknowledged != batch.reached:
+            raise self._diverged(f"the stream acknowledged {acknowledged} for {batch.reached}")
+        metrics.RELAY_EVENTS.inc(acknowledged - stored)
+        metrics.RELAY_POSITION.set(acknowledged)
+        return acknowledged
+
+    async def _chunk(self, last: Entry) -> list[Entry]:
+        """What comes behind `last`, as much as one atomic batch may hold.
+
+        `last` itself is read again: a log that was restored under our hands holds something else there, or nothing.
+        """
+        page = await self._reader.page(last.position - 1, limit=self._chunk_events_max + 1)
+        if last == BEFORE_ALL:
+            page.insert(0, BEFORE_ALL)
+        if page[:1] != [last]:
+            raise self._diverged(f"the log no longer has the event {last.position} that was published")
         chunk: list[Entry] = []
         size = 0
-        _measure(Lag(last, await self._reader.head()))
-        for entry in await self._reader.page(last, limit=self._chunk_events_max):
+        for entry in page[1 : self._chunk_events_max + 1]:
             size += len(entry.entry) + HEADER_BYTES
             if chunk and size > self._chunk_bytes_max:
                 break
-            if entry.position != last + len(chunk) + 1:
-                raise self._diverged(f"the log has no event {last + len(chunk) + 1}")
+            if entry.position != last.position + len(chunk) + 1:
+                raise self._diverged(f"the log has no event {last.position + len(chunk) + 1}")
             chunk.append(entry)
         return chunk
 
-    async def _publish(self, last: int, chunk: Sequence[Entry]) -> int:
-        """Publish the chunk behind sequence `last`, all of it or nothing; the stream's new last sequence."""
-        batch_id = secrets.token_hex(16)
-        for ordinal, entry in enumerate(chunk, 1):
-            event = entry.event()
-            headers = _headers(event) | {
-                Header.EXPECTED_STREAM: self._stream,
-                Header.BATCH_ID: batch_id,
-                Header.BATCH_SEQUENCE: str(ordinal),
-            }
-            if ordinal == 1:
-                headers[Header.EXPECTED_LAST_SEQUENCE] = str(last)
-            if ordinal < len(chunk):
-                await self._client.publish(subject(event), entry.entry, headers=headers)
-                continue
-            headers[Header.BATCH_COMMIT] = "1"
-            answer = await self._client.request(subject(event), entry.entry, timeout=self._answer_s, headers=headers)
-        acknowledgement = _acknowledgement.decode(answer.data)
-        if (error := acknowledgement.error) is not None:
-            raise APIError(code=error.code, err_code=error.err_code, description=error.description)
-        reached = last + len(chunk)
-        if acknowledgement.seq != reached:
-            raise self._diverged(f"the stream acknowledged {acknowledgement.seq} for {reached}")
-        metrics.RELAY_EVENTS.inc(len(chunk))
-        metrics.RELAY_POSITION.set(reached)
-        return reached
 
+class _Pauses:
+    """How long to wait before the tip is looked at again.
 
-def _headers(event: StoredEvent[Fact]) -> dict[str, str]:
-    return {
-        "Content-Type": "application/cloudevents+json",
-        "ce-id": _header_value(event.id),
-        "ce-type": event.type,
-    }
+    Who lost a race comes back at once, since the tip has moved. A cluster without a quorum refuses in the same words
+    while the tip stays where it is: then, as without an answer, each pause is twice as long as the last.
+    """
 
+    def __init__(self) -> None:
+        self._tip = -1
+        self._moved = True
+        self._back_off_s = BACK_OFF_MIN_S
 
-def _header_value(text: str) -> str:
-    """Percent-encoded as CloudEvents' protocol bindings ask of headers: quotes, percent, blanks and beyond ASCII."""
-    return "".join(
-        character if "!" <= character <= "~" and character not in '"%' else _percent(character) for character in text
-    )
+    def seen(self, tip: int) -> None:
+        """The tip as it was read; a new one ends all patience learnt."""
+        self._moved = tip != self._tip
+        self._tip = tip
+        if self._moved:
+            self._back_off_s = BACK_OFF_MIN_S
 
-
-def _percent(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode())
-
-
-def _measure(lag: Lag) -> None:
-    metrics.RELAY_POSITION.set(lag.position)
-    metrics.RELAY_LAG_POSITIONS.set(lag.positions)
+    def next(self, *, lost_race: bool = False) -> float:
+        if lost_race and self._moved:
+            return secrets.randbelow(RACE_PAUSE_MS) / 1000
+        back_off_s = self._back_off_s
+        self._back_off_s = min(2 * back_off_s, BACK_OFF_MAX_S)
+        return back_off_s

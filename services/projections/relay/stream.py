@@ -1,7 +1,9 @@
 """The stream: how it is configured, who makes it, and how its servers are connected to."""
 
+import ssl
 from typing import Any
 
+import msgspec
 import nats
 import structlog
 from nats.aio.client import Client
@@ -11,24 +13,54 @@ from nats.js.errors import BadRequestError
 
 from contracts.subjects import STREAM, SUBJECT_PREFIX
 
-RELAY_INBOX = "_INBOX_relay"
-"""Where answers to the relay go, so that its user need not listen to those of others."""
-
 CONNECT_TIMEOUT_S = 2
 RECONNECT_WAIT_S = 0.2
 PING_S = 5
 
+_NAME_IN_USE = 10058
+"""A stream of this name exists with another configuration; with the same one there is no error."""
+
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche.projections")
 
 
-def stream_config(name: str = STREAM) -> StreamConfig:
-    """Nothing leaves the stream: a message that was deleted or aged would be a hole in history."""
+class Servers(msgspec.Struct, frozen=True):
+    """NATS servers, and who we are to them.
+
+    url: one or several, separated by commas; may name user and password.
+    nkey: the seed of the user's key, where it has one. ca: path of the certificates that servers are checked against.
+    """
+
+    url: str
+    nkey: str | None = None
+    ca: str | None = None
+
+    def __repr__(self) -> str:
+        return "<Servers>"  # never a secret in a log
+
+
+class Retention(msgspec.Struct, frozen=True):
+    """How long and how often the stream keeps a message.
+
+    max_age_s: older ones leave it; None: none does. replicas: on how many servers of a cluster.
+    """
+
+    max_age_s: float | None = None
+    replicas: int = 1
+
+
+FOR_EVER = Retention()
+
+
+def stream_config(name: str = STREAM, retention: Retention = FOR_EVER) -> StreamConfig:
+    """Nothing leaves the stream but by age: a message that was deleted would be a hole in history."""
     return StreamConfig(
         name=name,
         description="The log of the registry: the sequence of a message is its position",
         subjects=[f"{SUBJECT_PREFIX}.>"],
         storage=StorageType.FILE,
         discard=DiscardPolicy.NEW,
+        max_age=retention.max_age_s or 0,
+        num_replicas=retention.replicas,
         deny_delete=True,
         deny_purge=True,
         allow_direct=True,
@@ -36,8 +68,8 @@ def stream_config(name: str = STREAM) -> StreamConfig:
     )
 
 
-async def connect(url: str, *, inbox_prefix: str = RELAY_INBOX, **options: Any) -> Client:
-    """A connection to the servers of `url` (separated by commas), reconnecting for ever.
+async def connect(servers: Servers, **options: Any) -> Client:
+    """A connection that comes back for ever.
 
     What is published while there is no connection fails at once instead of being sent later, behind our back.
     """
@@ -45,10 +77,13 @@ async def connect(url: str, *, inbox_prefix: str = RELAY_INBOX, **options: Any) 
     async def on_error(error: Exception) -> None:
         _log.warning("nats.error", error=repr(error))
 
+    if servers.ca is not None:
+        options["tls"] = ssl.create_default_context(cafile=servers.ca)
+    if servers.nkey is not None:
+        options["nkeys_seed_str"] = servers.nkey
     return await nats.connect(
-        servers=url.split(","),
-        name="certibranche relay",
-        inbox_prefix=inbox_prefix,
+        servers=servers.url.split(","),
+        name="certibranche",
         error_cb=on_error,
         pending_size=-1,
         max_reconnect_attempts=-1,
@@ -72,14 +107,24 @@ async def make_stream(jetstream: JetStreamContext, name: str = STREAM) -> None:
         _log.warning("stream.differs", stream=name, error=str(error))
 
 
-_NAME_IN_USE = 10058
-"""A stream of this name exists with another configuration; with the same one there is no error."""
+async def migrate_stream(servers: Servers, name: str = STREAM, retention: Retention = FOR_EVER) -> None:
+    """Make the stream, or let an existing one keep messages as long and as often as `retention` says.
 
-
-async def create_stream(url: str, name: str = STREAM) -> None:
-    """Make the stream on the servers of `url`, whose user may create streams, unless there is one."""
-    client = await connect(url, inbox_prefix="_INBOX")
+    The user must be allowed to create and update streams. Whatever else an operator has changed stays.
+    """
+    client = await connect(servers)
     try:
-        await make_stream(client.jetstream(), name)
+        jetstream = client.jetstream()
+        wanted = stream_config(name, retention)
+        try:
+            await jetstream.add_stream(wanted)
+            return
+        except BadRequestError as error:
+            if error.err_code != _NAME_IN_USE:
+                raise
+        present = (await jetstream.stream_info(name)).config
+        if (present.max_age or 0, present.num_replicas) != (wanted.max_age, wanted.num_replicas):
+            await jetstream.update_stream(present.evolve(max_age=wanted.max_age, num_replicas=wanted.num_replicas))
+            _log.info("stream.updated", stream=name, max_age_s=wanted.max_age, replicas=wanted.num_replicas)
     finally:
         await client.close()

@@ -14,17 +14,17 @@ from services.log.proposal import Outcome, Proposal, Recorded
 from services.log.writer import LogWriter
 from services.registry.http import strict_json
 from services.registry.http.cloudevents import BATCH, NDJSON, STRUCTURED, from_binary, from_json, media_type
+from services.registry.http.event_forms import BATCH_EVENTS_MAX, PostEvents
 from services.registry.http.intake import proposal_of, receipt, result
 from services.registry.proposals import refuse
 
 BODY_BYTES_MAX = 64 << 20
 EVENT_BYTES_MAX = 1 << 20
-BATCH_EVENTS_MAX = 1_000
 
 AnyRequest = Request[Any, Any, Any]
 
 
-@post("/v1/events", status_code=201, request_max_body_size=None)
+@post("/v1/events", status_code=201, request_max_body_size=None, operation_class=PostEvents)
 async def post_events(
     request: AnyRequest, caller: NamedDependency[Caller], atomic: FromQuery[bool] = False
 ) -> Response[Any]:

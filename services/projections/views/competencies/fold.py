@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from contracts.envelope import StoredEvent
 from contracts.facts import (
     BlocInvalidated,
     BlocValidated,
@@ -22,6 +21,7 @@ from contracts.facts import (
 from contracts.facts.awards import Basis
 from contracts.facts.fact import date
 from contracts.facts.registrations import Family, Target
+from services.projections.events import Event
 
 FACTS: tuple[type[Fact], ...] = (
     PersonRegistered,
@@ -94,7 +94,7 @@ class Persons:
         """The person of this id, be it a merged one."""
         return self.persons.get(self.kept_ids.get(person_id, person_id))
 
-    def fold(self, event: StoredEvent[Fact]) -> None:
+    def fold(self, event: Event) -> None:
         """Apply one event; those that come before it in the log have been applied."""
         match fact := event.data:
             case PersonRegistered():

@@ -1,56 +1,78 @@
 """The tables of view `competencies`: how batches of events get in, and answers out."""
 
 from collections.abc import Iterable, Sequence
+from importlib import resources
+from typing import NamedTuple
 
 import asyncpg
 import msgspec
 
-from contracts.envelope import StoredEvent
-from contracts.facts import Bloc, CertificationPublished, Fact, PersonsMerged
-from services.projections.follower import Connection
+from contracts.facts import Bloc, CertificationPublished, Fact, PersonErased, PersonsMerged
+from contracts.facts.fact import person as person_tag
+from services.projections.builds import Connection, Live
+from services.projections.events import Event, Placed
+from services.projections.parking import keys_of
 from services.projections.views.competencies import fold
 from services.projections.views.competencies.answer import BlocKey
 from services.projections.views.competencies.fold import Person, Persons
 
 # $1: ids. Returns (merged_id, kept_id) of those that were merged.
-_KEPT_IDS = "SELECT merged_id, kept_id FROM competencies.alias WHERE merged_id = ANY($1)"
+_KEPT_IDS = "SELECT merged_id, kept_id FROM {schema}.alias WHERE merged_id = ANY($1)"
 
 # $1: kept ids. Returns their states.
-_STATES = "SELECT state FROM competencies.person WHERE person_id = ANY($1)"
+_STATES = "SELECT state FROM {schema}.person WHERE person_id = ANY($1)"
 
 # $1, $2: kept ids and their states.
 _SAVE_STATES = """
-INSERT INTO competencies.person (person_id, state) SELECT * FROM unnest($1::text[], $2::json[])
+INSERT INTO {schema}.person (person_id, state) SELECT * FROM unnest($1::text[], $2::json[])
 ON CONFLICT (person_id) DO UPDATE SET state = excluded.state
 """
 
 # $1: ids that are no longer kept.
-_FORGET_STATES = "DELETE FROM competencies.person WHERE person_id = ANY($1)"
+_FORGET_STATES = "DELETE FROM {schema}.person WHERE person_id = ANY($1)"
 
 # $1, $2: merged ids and what they stand for now.
 _SAVE_KEPT_IDS = """
-INSERT INTO competencies.alias (merged_id, kept_id) SELECT * FROM unnest($1::text[], $2::text[])
+INSERT INTO {schema}.alias (merged_id, kept_id) SELECT * FROM unnest($1::text[], $2::text[])
 ON CONFLICT (merged_id) DO UPDATE SET kept_id = excluded.kept_id
 """
 
 # $1..$4: certification, version, bloc id and the bloc as published, of each bloc.
 _SAVE_BLOCS = """
-INSERT INTO competencies.bloc (certification_id, version, bloc_id, bloc)
+INSERT INTO {schema}.bloc (certification_id, version, bloc_id, bloc)
 SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::json[])
 """
 
-# $1: any id of a person. Returns the view's position and the person's state (null: unknown), of one snapshot.
+# $1: any id of a person, $2: the schema, $3: the tag of that person. Returns one row of one snapshot, or none when the
+# live tables are elsewhere: the view's position; the person's state (null: unknown); whether the log says by now that
+# the person is erased, under this id or one that it was merged into; how many events of the person wait, from where on.
 _FIND = """
+WITH RECURSIVE
+known (person_id) AS (SELECT coalesce((SELECT a.kept_id FROM {schema}.alias a WHERE a.merged_id = $1), $1)),
+kept (tag) AS (
+    SELECT $3::text
+    UNION
+    SELECT 'person:' || (convert_from(e.entry, 'UTF8')::json -> 'data' ->> 'kept_id')
+    FROM kept k JOIN log.tag g ON g.tag = k.tag AND g.type = ANY (ARRAY(SELECT id FROM log.type WHERE name = ANY ($4)))
+    JOIN log.event e ON e.position = g.position
+)
 SELECT v.position,
-       (SELECT p.state FROM competencies.person p
-        WHERE p.person_id = coalesce((SELECT a.kept_id FROM competencies.alias a WHERE a.merged_id = $1), $1)) AS state
-FROM projections.view v WHERE v.name = 'competencies'
+       (SELECT p.state FROM {schema}.person p JOIN known USING (person_id)) AS state,
+       EXISTS (SELECT FROM kept k JOIN log.tag g ON g.tag = k.tag
+               AND g.type = ANY (ARRAY(SELECT id FROM log.type WHERE name = ANY ($5)))) AS erased,
+       w.events AS parked, w.first AS parked_from
+FROM projections.view v
+LEFT JOIN LATERAL (
+    SELECT count(DISTINCT w.position) AS events, min(w.position) AS first FROM projections.parked w
+    WHERE w.schema = v.schema AND w.key IN (SELECT 'person:' || person_id FROM known UNION ALL SELECT $3)
+) w ON v.parked > 0
+WHERE v.name = 'competencies' AND v.schema = $2
 """
 
 # $1..$3: certification, version and bloc id of each bloc wanted.
 _BLOCS = """
 SELECT b.certification_id, b.version, b.bloc_id, b.bloc
-FROM competencies.bloc b
+FROM {schema}.bloc b
 JOIN unnest($1::text[], $2::int[], $3::text[]) AS wanted (certification_id, version, bloc_id)
 USING (certification_id, version, bloc_id)
 """
@@ -63,18 +85,41 @@ class CompetenciesView:
     """The view as its follower sees it."""
 
     name = "competencies"
+    version = 1
+    layout = 1
+    ddl = (resources.files(__package__) / "tables.sql").read_text(encoding="utf-8")
+    merges = True
     facts: Sequence[type[Fact]] = (*fold.FACTS, CertificationPublished)
 
-    async def apply(self, connection: Connection, events: Sequence[StoredEvent[Fact]]) -> None:
+    def keys(self, event: Event) -> Sequence[str]:
+        """The persons that the event is about, or the certification."""
+        return keys_of(event)
+
+    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
         """Fold the events into the tables, in the caller's transaction."""
         catalogue = [event.data for event in events if isinstance(event.data, CertificationPublished)]
         careers = [event for event in events if not isinstance(event.data, CertificationPublished)]
-        await _save_blocs(connection, catalogue)
+        await _save_blocs(connection, schema, catalogue)
         if careers:
-            persons = await _load(connection, careers)
+            persons = await _load(connection, schema, careers)
             for event in careers:
                 persons.fold(event)
-            await _save(connection, persons)
+            await _save(connection, schema, persons)
+
+
+class Found(NamedTuple):
+    """What the view and the log know of an id. person: None when it is nobody's.
+
+    schema: of the tables it was found in. erased: by what the log says now. parked: how many of the person's events
+    are not in the view, from position `parked_from` on.
+    """
+
+    position: int
+    schema: str
+    person: Person | None
+    erased: bool
+    parked: int
+    parked_from: int
 
 
 class CompetenciesTables:
@@ -82,47 +127,63 @@ class CompetenciesTables:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+        self._live = Live(pool, CompetenciesView())
 
-    async def find(self, person_id: str) -> tuple[int, Person | None]:
-        """The position of the view, and the person of this id; None when it knows of none."""
-        row = await self._pool.fetchrow(_FIND, person_id)
-        assert row is not None, "the view's migration makes its row"
-        return row["position"], None if row["state"] is None else _person_decoder.decode(row["state"])
+    async def find(self, person_id: str) -> Found:
+        """What is known of this id, by one snapshot."""
+        merged, erased = PersonsMerged.wire_names(), PersonErased.wire_names()
+        while True:
+            schema = await self._live.schema()
+            try:
+                row = await self._pool.fetchrow(
+                    _FIND.format(schema=schema), person_id, schema, person_tag(person_id), merged, erased
+                )
+            except asyncpg.UndefinedTableError:
+                row = None
+            if row is not None:
+                break
+            self._live.forget()  # a rebuild has put others in their place
+        person = None if row["state"] is None else _person_decoder.decode(row["state"])
+        return Found(
+            row["position"], schema, person, row["erased"], row["parked"] or 0, row["parked_from"] or 0
+        )
 
-    async def blocs(self, keys: Iterable[BlocKey]) -> dict[BlocKey, Bloc]:
+    async def blocs(self, schema: str, keys: Iterable[BlocKey]) -> dict[BlocKey, Bloc]:
         """These blocs, as far as they are known. They never change, so any later snapshot tells the same."""
         columns = list(zip(*keys, strict=True)) or [(), (), ()]
-        rows = await self._pool.fetch(_BLOCS, *columns)
+        rows = await self._pool.fetch(_BLOCS.format(schema=schema), *columns)
         return {BlocKey(*key): _bloc_decoder.decode(bloc) for *key, bloc in rows}
 
 
-async def _load(connection: Connection, events: Sequence[StoredEvent[Fact]]) -> Persons:
+async def _load(connection: Connection, schema: str, events: Sequence[Event]) -> Persons:
     ids: set[str] = set()
     for event in events:
         if isinstance(event.data, PersonsMerged):
             ids |= {event.data.kept_id, event.data.merged_id}
         else:
             ids.add(event.data.person_id)  # type: ignore[attr-defined]
-    kept_ids = {row["merged_id"]: row["kept_id"] for row in await connection.fetch(_KEPT_IDS, list(ids))}
-    rows = await connection.fetch(_STATES, list({kept_ids.get(id_, id_) for id_ in ids}))
+    kept_ids = {row["merged_id"]: row["kept_id"] for row in await connection.fetch(_KEPT_IDS.format(schema=schema), list(ids))}
+    rows = await connection.fetch(_STATES.format(schema=schema), list({kept_ids.get(id_, id_) for id_ in ids}))
     states = [_person_decoder.decode(row["state"]) for row in rows]
     return Persons({person.person_id: person for person in states}, kept_ids)
 
 
-async def _save(connection: Connection, persons: Persons) -> None:
+async def _save(connection: Connection, schema: str, persons: Persons) -> None:
     changed = sorted(persons.changed)
     states = [msgspec.json.encode(persons.persons[person_id]).decode() for person_id in changed]
-    await connection.execute(_SAVE_STATES, changed, states)
+    await connection.execute(_SAVE_STATES.format(schema=schema), changed, states)
     if persons.gone:
-        await connection.execute(_FORGET_STATES, list(persons.gone))
-        await connection.execute(_SAVE_KEPT_IDS, list(persons.kept_ids), list(persons.kept_ids.values()))
+        await connection.execute(_FORGET_STATES.format(schema=schema), list(persons.gone))
+        await connection.execute(
+            _SAVE_KEPT_IDS.format(schema=schema), list(persons.kept_ids), list(persons.kept_ids.values())
+        )
 
 
-async def _save_blocs(connection: Connection, published: Sequence[CertificationPublished]) -> None:
+async def _save_blocs(connection: Connection, schema: str, published: Sequence[CertificationPublished]) -> None:
     rows = [
         (version.certification_id, version.version, bloc.bloc_id, msgspec.json.encode(bloc).decode())
         for version in published
         for bloc in version.blocs
     ]
     if rows:
-        await connection.execute(_SAVE_BLOCS, *zip(*rows, strict=True))
+        await connection.execute(_SAVE_BLOCS.format(schema=schema), *zip(*rows, strict=True))

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from contracts.envelope import StoredEvent
 from contracts.facts import (
     CandidateRegistered,
     CertificateAwarded,
@@ -15,6 +14,7 @@ from contracts.facts import (
     RegistrationReopened,
     given,
 )
+from services.projections.events import Event
 
 FACTS: tuple[type[Fact], ...] = (
     CandidateRegistered,
@@ -98,7 +98,7 @@ class Changes:
     merged: bool = False
 
 
-def fold(known: Known, changes: Changes, event: StoredEvent[Fact]) -> None:
+def fold(known: Known, changes: Changes, event: Event) -> None:
     """Apply one event to both; those that come before it in the log have been applied."""
     position = event.position
     match fact := event.data:

@@ -1,17 +1,20 @@
 """How counts come out of the tables, now and as of a position."""
 
 from collections import defaultdict
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import asyncpg
 
+from services.projections.builds import read_build
 from services.projections.moments import Moments
 from services.projections.positions import Positions
 from services.projections.views.counts.answer import Counts, Total, YearFacts, counts
 from services.projections.views.counts.fold import ALL_BRANCHES
 from services.projections.views.counts.tables import CountsView
 
-_POSITION = "SELECT position FROM projections.view WHERE name = 'counts'"
+# $1: schema, $2: a position. Returns how many events up to there wait for a repair.
+_PARKED = "SELECT count(DISTINCT position) FROM projections.parked WHERE schema = $1 AND position <= $2"
 
 # All groupings in one pass. $1, $2: first and last year, $3: a branch or null for all.
 _TOTALS = """
@@ -30,9 +33,17 @@ WHERE year BETWEEN $1 AND $2 AND branch = $3 {until} GROUP BY year
 
 # The last objective of each year counts (O1). $1, $2: first and last year.
 _OBJECTIVES = """
-SELECT DISTINCT ON (year) year, beneficiaries FROM counts.objective
+SELECT DISTINCT ON (year) year, beneficiaries FROM {source}
 WHERE year BETWEEN $1 AND $2 {until} ORDER BY year, position DESC
 """
+
+
+class Found(NamedTuple):
+    """What the view knows of some years at a position; `parked` events up to there are missing in it."""
+
+    position: int
+    parked: int
+    years: dict[int, YearFacts]
 
 
 class CountsTables:
@@ -41,10 +52,8 @@ class CountsTables:
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
-    async def years(
-        self, first: int, last: int, *, branch: str | None, as_of: int | None
-    ) -> tuple[int, dict[int, YearFacts]]:
-        """The position answered for, and what is summed up for the years of which anything is known.
+    async def years(self, first: int, last: int, *, branch: str | None, as_of: int | None) -> Found:
+        """What is summed up for the years of which anything is known.
 
         as_of: a position that the view has reached; None: what the view knows by now.
         """
@@ -52,26 +61,32 @@ class CountsTables:
             self._pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            position = await connection.fetchval(_POSITION) if as_of is None else as_of
+            build = await read_build(connection, CountsView.name)
+            assert build is not None, "the view's migration makes its row"
+            build.check_layout(CountsView())
+            position = build.position if as_of is None else as_of
+            parked = await connection.fetchval(_PARKED, build.schema, position) if build.parked else 0
+            statement = partial(_statement, build.schema, as_of)
             of_branch = ALL_BRANCHES if branch is None else branch
-            totals = await connection.fetch(*_statement(_TOTALS, "cell", "delta", as_of, first, last, branch))
-            persons = await connection.fetch(
-                *_statement(_PERSONS, "persons", "persons_delta", as_of, first, last, of_branch)
-            )
-            objectives = await connection.fetch(*_statement(_OBJECTIVES, "", "", as_of, first, last))
-        return position, _years(
+            totals = await connection.fetch(*statement(_TOTALS, "cell", "delta", first, last, branch))
+            persons = await connection.fetch(*statement(_PERSONS, "persons", "persons_delta", first, last, of_branch))
+            objectives = await connection.fetch(*statement(_OBJECTIVES, "objective", "objective", first, last))
+        years = _years(
             [Total(*row) for row in totals],
             {row["year"]: row["persons"] for row in persons},
             {row["year"]: row["beneficiaries"] for row in objectives},
         )
+        return Found(position, parked, years)
 
 
-def _statement(template: str, now: str, then: str, as_of: int | None, *arguments: Any) -> tuple[Any, ...]:
+def _statement(
+    schema: str, as_of: int | None, template: str, now: str, then: str, *arguments: Any
+) -> tuple[Any, ...]:
     """The statement over the sums of all changes, or over the changes up to a position, with its arguments."""
     if as_of is None:
-        return template.format(source=f"counts.{now}", until=""), *arguments
+        return template.format(source=f"{schema}.{now}", until=""), *arguments
     until = f"AND position <= ${len(arguments) + 1}"
-    return template.format(source=f"counts.{then}", until=until), *arguments, as_of
+    return template.format(source=f"{schema}.{then}", until=until), *arguments, as_of
 
 
 def _years(totals: list[Total], persons: dict[int, int], objectives: dict[int, int]) -> dict[int, YearFacts]:
@@ -101,19 +116,19 @@ class CountsReader:
         as_of: str | None,
         min_position: int | None,
         everything: bool,
-    ) -> tuple[int, list[Counts]]:
-        """The position answered for, and the counts of each year from the first to the last.
+    ) -> tuple[int, int, list[Counts]]:
+        """The position answered for, how many events are missing, and the counts of each year from first to last.
 
         everything: also the rows that are too small to be public. Raises Malformed, and Unavailable when the view lags.
         """
         if min_position is not None:
             await self._positions.reached(CountsView.name, min_position)
         moment = None if as_of is None else await self._moments.moment(CountsView.name, as_of)
-        position, known = await self._tables.years(
+        position, parked, known = await self._tables.years(
             first, last, branch=branch, as_of=None if moment is None else moment.position
         )
         years = range(first, last + 1)
         nothing = YearFacts((), 0, None)
-        return position, [
+        return position, parked, [
             counts(year, known.get(year, nothing), position=position, everything=everything) for year in years
         ]

@@ -56,11 +56,11 @@ async def get_branch_counts(
     everything = caller_if_any is not None and "log:read" in caller_if_any.scopes
     if as_of is not None:
         _require_log_read(caller_if_any)
-    position, years = await counts.answer(
+    position, parked, years = await counts.answer(
         first, last, branch=branch, as_of=as_of, min_position=min_position, everything=everything
     )
     content = years[0] if year is not None else Years(years=years)
-    response = answered(content, position=position, variant="all" if everything else "public")
+    response = answered(content, position=position, variant="all" if everything else "public", parked=parked)
     response.headers["Vary"] = "Authorization"
     return response
 

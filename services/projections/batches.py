@@ -1,0 +1,149 @@
+"""Reading the log for a view: ranges of positions without a gap, with the bytes of those types only that it folds."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import asyncpg
+import msgspec
+
+from contracts.facts import Fact
+from services.projections.events import Placed, Unreadable, placed, unreadable
+
+# $1: behind which position, $2: up to which, $3: how many, $4: numbers of the types whose bytes are wanted.
+_RANGE = """
+SELECT position, type, CASE WHEN type = ANY($4::smallint[]) THEN entry END
+FROM log.event WHERE position > $1 AND position <= $2 ORDER BY position LIMIT $3
+"""
+
+_HEAD = "SELECT position FROM log.event ORDER BY position DESC LIMIT 1"
+
+# $1: positions. Returns their entries, in order.
+_ENTRIES = """
+SELECT e.position, t.name, e.entry FROM log.event e JOIN log.type t ON t.id = e.type
+WHERE e.position = ANY($1) ORDER BY e.position
+"""
+
+_TYPES = "SELECT id, name FROM log.type"
+
+UNBOUNDED = 2**62
+
+
+class NotTheLog(RuntimeError):
+    """What was read is not the log that this view has followed so far: events are missing, or are others."""
+
+
+class Stored(NamedTuple):
+    position: int
+    type: str
+    entry: bytes
+
+
+class Batch(NamedTuple):
+    """What the log has behind a position, up to `reached`; `stored` holds those of it that the view folds."""
+
+    after: int
+    reached: int
+    stored: Sequence[Stored]
+
+    @property
+    def length(self) -> int:
+        return self.reached - self.after
+
+    def events(self) -> list[Placed]:
+        """The events, decoded. Raises what msgspec raises when the bytes of one are not of its type."""
+        return [placed(*stored) for stored in self.stored]
+
+    def events_one_by_one(self) -> list[Placed | Unreadable]:
+        """The events, with those that cannot be decoded."""
+        return [_event(stored) for stored in self.stored]
+
+    def digest(self, before: bytes) -> bytes:
+        """The digest of all events up to here, from that of all before."""
+        digest, sha256 = before, hashlib.sha256
+        for _, _, entry in self.stored:
+            digest = sha256(digest + entry).digest()
+        return digest
+
+
+class BatchReader:
+    """Reads the log for one view. Takes a connection of the pool for one statement at a time."""
+
+    def __init__(self, pool: asyncpg.Pool, facts: Sequence[type[Fact]]) -> None:
+        self._pool = pool
+        self._wanted = frozenset(name for fact in facts for name in fact.wire_names())
+        self._names: dict[int, str] = {}
+        self._ahead: tuple[tuple[int, int, int], asyncio.Task[Batch]] | None = None
+
+    async def read(self, after: int, *, limit: int, until: int = UNBOUNDED) -> Batch:
+        """The next `limit` positions behind `after`, or fewer at the head; the range after a full one is read ahead.
+
+        Raises NotTheLog when a position is missing, or the log ends before `after`.
+        """
+        batch = await self._read_ahead_or_now(after, until, limit)
+        if batch.length == limit and batch.reached < until:
+            task = asyncio.create_task(self._range(batch.reached, until, limit), name="read ahead")
+            self._ahead = (batch.reached, until, limit), task
+        return batch
+
+    async def head(self) -> int:
+        """The log's last position, 0 when it is empty."""
+        return await self._pool.fetchval(_HEAD) or 0
+
+    async def close(self) -> None:
+        """Forget what was read ahead."""
+        if self._ahead is not None:
+            self._ahead[1].cancel()
+            await asyncio.gather(self._ahead[1], return_exceptions=True)
+            self._ahead = None
+
+    async def _read_ahead_or_now(self, after: int, until: int, limit: int) -> Batch:
+        if self._ahead is not None and self._ahead[0] == (after, until, limit):
+            (_, task), self._ahead = self._ahead, None
+            batch = await task
+            if batch.length:
+                return batch
+        await self.close()
+        return await self._range(after, until, limit)
+
+    async def _range(self, after: int, until: int, limit: int) -> Batch:
+        rows = await self._pool.fetch(_RANGE, after, until, limit, self._type_ids())
+        if not rows:
+            await self._check_end(after, until)
+            return Batch(after, after, ())
+        if rows[-1][0] != after + len(rows):
+            missing = next(at for at, row in enumerate(rows, after + 1) if row[0] != at)
+            raise NotTheLog(f"the log has no event {missing}")
+        if any(row[1] not in self._names for row in rows):
+            self._names = dict(await self._pool.fetch(_TYPES))
+            return await self._range(after, until, limit)
+        names = self._names
+        stored = [Stored(row[0], names[row[1]], row[2]) for row in rows if row[2] is not None]
+        return Batch(after, rows[-1][0], stored)
+
+    async def _check_end(self, after: int, until: int) -> None:
+        """Nothing is behind `after`: then it is the end of the log, or something is missing."""
+        head = await self.head()
+        if head < after:
+            raise NotTheLog(f"the view is at {after}, the log ends at {head}")
+        rows = await self._pool.fetch(_RANGE, after, until, 1, [])
+        if rows and rows[0][0] != after + 1:
+            raise NotTheLog(f"the log has no event {after + 1}")
+
+    def _type_ids(self) -> list[int]:
+        return [id_ for id_, name in self._names.items() if name in self._wanted]
+
+
+async def read_events(
+    connection: "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy", positions: Sequence[int]
+) -> list[Placed | Unreadable]:
+    """The events at some positions, in order."""
+    return [_event(Stored(*row)) for row in await connection.fetch(_ENTRIES, positions)]
+
+
+def _event(stored: Stored) -> Placed | Unreadable:
+    try:
+        return placed(*stored)
+    except (msgspec.MsgspecError, KeyError) as error:
+        return unreadable(stored.position, stored.entry, error)

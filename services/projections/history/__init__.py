@@ -1,0 +1,1 @@
+"""The events of a person, under every id the person has had."""

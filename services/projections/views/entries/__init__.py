@@ -1,0 +1,5 @@
+"""View `entries`: finds the log's entries by any id that they name, and hands them out byte for byte."""
+
+from services.projections.views.entries.tables import EntriesView
+
+__all__ = ["EntriesView"]

@@ -1,0 +1,39 @@
+"""The table of view `entries`: how batches of events get in."""
+
+from collections.abc import Sequence
+from importlib import resources
+
+from contracts import facts
+from contracts.facts import Fact
+from contracts.tags import filter_tags
+from services.projections.builds import Connection
+from services.projections.events import Event, Placed
+
+# $1, $2: tags, and the position of the event that carries each.
+_SAVE = "INSERT INTO {schema}.tag (tag, position) SELECT * FROM unnest($1::text[], $2::bigint[])"
+
+
+class EntriesView:
+    """The view as its follower sees it."""
+
+    name = "entries"
+    version = 1
+    layout = 1
+    ddl = (resources.files(__package__) / "tables.sql").read_text(encoding="utf-8")
+    merges = False
+    facts: Sequence[type[Fact]] = tuple(facts.FACTS.values())
+
+    def keys(self, event: Event) -> Sequence[str]:
+        """The event alone: its tags are its own."""
+        return [f"event:{event.position}"]
+
+    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
+        """Save the tags that the log has not, in the caller's transaction."""
+        rows = sorted((tag, event.position) for event in events for tag in missing_tags(event.data))
+        if rows:
+            await connection.execute(_SAVE.format(schema=schema), *zip(*rows, strict=True))
+
+
+def missing_tags(fact: Fact) -> frozenset[str]:
+    """The tags that the event of this fact carries, but for its decision tags: those are in log.tag."""
+    return filter_tags(fact).difference(fact.tags())

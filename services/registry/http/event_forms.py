@@ -1,0 +1,59 @@
+"""What the OpenAPI document says of posted events. Litestar cannot tell: the route reads its body by itself."""
+
+from dataclasses import dataclass
+
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Reference, RequestBody, Schema
+
+from contracts.facts import FACTS
+from services.registry.http.cloudevents import BATCH, ID_LENGTH_MAX, NDJSON, STRUCTURED
+
+BATCH_EVENTS_MAX = 1_000
+
+DESCRIPTION = (
+    "One CloudEvent 1.0 as JSON, a batch of them, or a stream of one a line. Or one in binary mode: application/json "
+    "holds its data, and the headers ce-specversion, ce-id, ce-source, ce-type and perhaps ce-time its attributes."
+)
+
+POSTED = {
+    type_name: Reference(ref=f"#/components/schemas/{fact_type.posted.__name__}")
+    for type_name, fact_type in FACTS.items()
+    if fact_type.posted is not None
+}
+"""The data of each type that is posted."""
+
+_STRING = Schema(type=OpenAPIType.STRING, min_length=1)
+_EVENT = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["specversion", "id", "source", "type", "data"],
+    properties={
+        "specversion": Schema(const="1.0"),
+        "id": Schema(type=OpenAPIType.STRING, min_length=1, max_length=ID_LENGTH_MAX),
+        "source": _STRING,
+        "time": Schema(type=OpenAPIType.STRING, description="When it occurred: a timestamp of RFC 3339."),
+        "correlationid": _STRING,
+        "causationid": _STRING,
+        "traceparent": _STRING,
+    },
+    one_of=[
+        Schema(title=type_name, properties={"type": Schema(const=type_name), "data": data})
+        for type_name, data in POSTED.items()
+    ],
+)
+
+
+@dataclass
+class PostEvents(Operation):
+    """The operation with its bodies."""
+
+    def __post_init__(self) -> None:
+        batch = Schema(type=OpenAPIType.ARRAY, items=_EVENT, max_items=BATCH_EVENTS_MAX)
+        self.request_body = RequestBody(
+            description=DESCRIPTION,
+            required=True,
+            content={
+                STRUCTURED: OpenAPIMediaType(schema=_EVENT),
+                BATCH: OpenAPIMediaType(schema=batch),
+                NDJSON: OpenAPIMediaType(schema=_EVENT),
+                "application/json": OpenAPIMediaType(schema=Schema(any_of=list(POSTED.values()))),
+            },
+        )

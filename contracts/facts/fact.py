@@ -56,7 +56,7 @@ class Fact(Part, domain.Decision, frozen=True, kw_only=True):
     @classmethod
     def type_name(cls) -> str:
         """The CloudEvents `type` ("certibranche.candidate.registered.v1")."""
-        return cls.wire_names()[-1]
+        return _wire_names(cls)[-1]
 
     @classmethod
     def wire_names(cls) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class Fact(Part, domain.Decision, frozen=True, kw_only=True):
 
         Who selects facts in the log selects all of these.
         """
-        return tuple(f"{TYPE_PREFIX}{cls.name}.v{version}" for version in range(1, cls.type_version + 1))
+        return _wire_names(cls)
 
     def tags(self) -> tuple[str, ...]:
         """The decision tags: by these alone do decisions find this fact. At most one of each kind, but persons."""
@@ -84,6 +84,11 @@ class Fact(Part, domain.Decision, frozen=True, kw_only=True):
         if (fold := _handler(cast("MetaPerspective", type(obj)), type(self))) is not None:
             fold(obj, self)
         return obj
+
+
+@cache
+def _wire_names(fact_type: type[Fact]) -> tuple[str, ...]:
+    return tuple(f"{TYPE_PREFIX}{fact_type.name}.v{version}" for version in range(1, fact_type.type_version + 1))
 
 
 @cache

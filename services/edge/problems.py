@@ -195,6 +195,7 @@ TABLE: dict[type, Callable[[Any], Problem]] = {
     asyncpg.ReadOnlySQLTransactionError: _database,
     asyncpg.InvalidAuthorizationSpecificationError: _database,
     asyncpg.InterfaceError: _interface,
+    asyncpg.InternalClientError: _database,  # raised when a server is killed in the middle of its answer
     # The system below: sockets, time-outs (asyncio's too), disks.
     OSError: _database,
     Exception: _bug,

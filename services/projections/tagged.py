@@ -51,7 +51,7 @@ class TaggedEvents:
     ) -> Tagged:
         """The events with any of these tags behind position `after`, up to `until`: a position that the log has
         reached, None for its head as of the same snapshot."""
-        names = None if types is None else [fact.type_name() for fact in types]
+        names = None if types is None else [name for fact in types for name in fact.wire_names()]
         rows = await self._pool.fetch(_TAGGED, list(tags), after, until, names)
         head = rows.pop()["position"] if rows else 0
         return Tagged(head if until is None else until, [Entry(*row) for row in rows])

@@ -33,7 +33,7 @@ fmt: setup
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: setup  ## measure, beside other event stores; NAMES="appends http" for some, ARGS=--save to keep
+bench: $(UV)  ## measure, beside other event stores; NAMES="appends http" for some, ARGS=--save to keep
 	@$(UV) sync --locked --quiet --python 3.11 --group bench
 	$(BIN)/python -m tests.bench $(NAMES) $(ARGS)
 

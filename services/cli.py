@@ -46,6 +46,9 @@ cli.add_command(
 cli.add_command(
     LazyCommand("subscriber", "services.subscribers.command:subscriber", "Services downstream that read the stream.")
 )
+cli.add_command(LazyCommand("verify", "services.projections.commands:verify", "Prove a view right by the log."))
+cli.add_command(LazyCommand("rebuild", "services.projections.commands:rebuild", "Build a view anew, without a pause."))
+cli.add_command(LazyCommand("unpark", "services.projections.commands:unpark", "Play a view's parked events."))
 cli.add_command(LazyCommand("demo", "services.demo.command:demo", "Play a year of a branch into a running registry."))
 
 data_option = click.option(

@@ -9,7 +9,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ class Installation:
 
     async def start(self) -> None:
         """Run it; returns once it is ready."""
-        command = ["up", "--data", self.data, "--port", str(self.port), "--nats-port", str(self.nats_port)]
+        command = ["up", "--data", str(self.data), "--port", str(self.port), "--nats-port", str(self.nats_port)]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("CERTIBRANCHE_")}
         with self._said.open("wb") as said:
             self._process = await asyncio.create_subprocess_exec(
@@ -139,7 +139,7 @@ async def installation(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterato
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[Any]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Show what the installation logged beside a test of it that failed."""
     report = yield
     running = getattr(item, "funcargs", {}).get("installation")

@@ -62,4 +62,4 @@ def _answer_positioned(request: Request[Any, Any, Any], problem: Problem) -> Res
 positioned_problems: dict[int | type[Exception], Any] = dict.fromkeys(
     (NotFound, Erased, Unavailable), _answer_positioned
 )
-"""For the `exception_handlers` of routes whose 404, 410 and 503 come out of a read model: they say at which position."""
+"""For the `exception_handlers` of routes whose 404, 410 and 503 come out of a read model: they say their position."""

@@ -14,11 +14,13 @@ import asyncpg
 import uvloop
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
+from prometheus_client import REGISTRY, CollectorRegistry
 
 from contracts.problems import Unavailable
 from services.edge.logs import configure_logs
 from services.log.listener import LOG_CHANNEL, Listener
 from services.log.reader import LogReader
+from services.projections.builds import View
 from services.projections.catalogue.reading import CatalogueReader
 from services.projections.catalogue.routes import (
     get_certification,
@@ -28,10 +30,14 @@ from services.projections.catalogue.routes import (
 )
 from services.projections.certificates.reading import CertificatesReader
 from services.projections.certificates.routes import get_certificate
-from services.projections.follower import VIEW_CHANNEL, Follower, View
+from services.projections.exposition import FollowerCollector, counted
+from services.projections.follower import VIEW_CHANNEL
 from services.projections.history.reading import HistoriesReader
 from services.projections.history.routes import get_history
+from services.projections.keeping import keep
+from services.projections.leases import Lease
 from services.projections.moments import Moments
+from services.projections.ops import get_followers
 from services.projections.pathways.reading import PathwaysReader
 from services.projections.pathways.routes import get_pathways
 from services.projections.positions import Positions
@@ -61,8 +67,14 @@ CONNECTION_SETTINGS = {
     "plan_cache_mode": "force_custom_plan",
     "jit": "off",
     # A stopped follower holds its view's row no longer than this; another goes on.
-    "idle_in_transaction_session_timeout": "10s",
+    "idle_in_transaction_session_timeout": "2s",
 }
+
+# A crash may lose a commit but never half of one, and what is lost is folded again.
+FOLLOWER_SETTINGS = {"synchronous_commit": "off"}
+
+RELAY = "relay"
+"""The relay's name among the followers."""
 
 CLOSE_S = 2.0
 CAUGHT_UP_POSITIONS = 1_000
@@ -85,15 +97,15 @@ def relay(settings: RelaySettings) -> None:
 
 
 async def follow_views(database_url: str, views: tuple[View, ...] = VIEWS) -> None:
-    """Run a follower for each view until cancelled. Starts before the database does, if need be."""
+    """Keep each view up to date until cancelled, as far as no other process does. Starts before the database does, if
+    need be."""
     async with (
-        _pool(database_url, connections_max=2 * len(views)) as pool,
-        _listener(database_url, LOG_CHANNEL) as news,
+        pool(database_url, connections_max=5 * len(views), **FOLLOWER_SETTINGS) as connections,
+        listener(database_url, LOG_CHANNEL) as news,
+        asyncio.TaskGroup() as followers,
     ):
-        reader = LogReader(pool)
-        async with asyncio.TaskGroup() as followers:
-            for view in views:
-                followers.create_task(Follower(view, pool, reader, news).run(), name=f"follower {view.name}")
+        for view in views:
+            followers.create_task(keep(view, connections, news), name=f"follower {view.name}")
 
 
 def servers(settings: StreamSettings) -> Servers:
@@ -103,10 +115,11 @@ def servers(settings: StreamSettings) -> Servers:
 
 async def relay_log(database_url: str, nats: Servers, stream: str) -> None:
     """Run a relay until cancelled. Raises Diverged and Misconfigured. Starts before its servers do, if need be."""
-    async with _pool(database_url, connections_max=2) as pool, _listener(database_url, LOG_CHANNEL) as news:
+    async with pool(database_url, connections_max=3) as connections, listener(database_url, LOG_CHANNEL) as news:
         client = await connect(nats)
         try:
-            await Relay(client, LogReader(pool), news, stream=stream).run()
+            lease = Lease(connections, RELAY, metrics=partial(counted, None))
+            await lease.lead(Relay(client, LogReader(connections), news, stream=stream).run)
         finally:
             await client.close()
 
@@ -127,6 +140,7 @@ def routes() -> list[HTTPRouteHandler]:
         get_branch_counts,
         get_entries,
         get_entry,
+        get_followers,
     ]
 
 
@@ -141,24 +155,29 @@ Check = Callable[[], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def reading(
-    state: State, database_url: str, *, clock: Callable[[], datetime] = now
+    state: State, database_url: str, *, clock: Callable[[], datetime] = now, registry: CollectorRegistry = REGISTRY
 ) -> AsyncIterator[dict[str, Check]]:
-    """What the routes need, put into the application's state while it runs; gives the readiness checks of the views."""
+    """What the routes need, put into the application's state while it runs; gives the readiness checks of the views.
+
+    registry: has the followers' metrics meanwhile.
+    """
     async with (
-        _pool(database_url, connections_max=10) as pool,
-        _listener(database_url, VIEW_CHANNEL, LOG_CHANNEL) as news,
+        pool(database_url, connections_max=10) as connections,
+        listener(database_url, VIEW_CHANNEL, LOG_CHANNEL) as news,
+        FollowerCollector(connections).kept_fresh(registry),
     ):
-        reader, tagged = LogReader(pool), TaggedEvents(pool)
-        positions = Positions(pool, reader, news)
+        reader, tagged = LogReader(connections), TaggedEvents(connections)
+        positions = Positions(connections, reader, news)
         moments = Moments(reader, positions, clock)
-        state["competencies"] = CompetenciesReader(pool, positions, moments)
-        state["counts"] = CountsReader(pool, positions, moments)
+        state["competencies"] = CompetenciesReader(connections, positions, moments)
+        state["counts"] = CountsReader(connections, positions, moments)
         state["catalogue"] = catalogue = CatalogueReader(tagged, positions, moments)
         state["pathways"] = PathwaysReader(tagged, catalogue)
         state["histories"] = HistoriesReader(tagged, positions)
         state["registrations"] = RegistrationsReader(tagged, catalogue, positions, moments)
         state["certificates"] = CertificatesReader(tagged, catalogue, positions, moments)
-        state["entries"], state["news"] = EntriesReader(pool, reader, positions), news
+        state["entries"], state["news"] = EntriesReader(connections, reader, positions), news
+        state["followers"] = connections
         yield {f"view {view.name}": CaughtUp(positions, view.name) for view in VIEWS}
 
 
@@ -188,7 +207,10 @@ async def relay_check(database_url: str, nats: Servers, stream: str) -> AsyncIte
 
     While it is open, the metrics of the relay, of the stream and of its consumers are kept fresh.
     """
-    async with _pool(database_url, connections_max=1) as pool, Sight(nats, LogReader(pool), stream) as sight:
+    async with (
+        pool(database_url, connections_max=1) as connections,
+        Sight(nats, LogReader(connections), stream) as sight,
+    ):
         yield sight.check
 
 
@@ -201,19 +223,20 @@ async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _pool(database_url: str, *, connections_max: int) -> AsyncIterator[asyncpg.Pool]:
+async def pool(database_url: str, *, connections_max: int, **settings: str) -> AsyncIterator[asyncpg.Pool]:
     """A pool that connects when first used, and is gone soon after its use."""
-    pool = await asyncpg.create_pool(
-        database_url, min_size=0, max_size=connections_max, server_settings=CONNECTION_SETTINGS
+    connections = await asyncpg.create_pool(
+        database_url, min_size=0, max_size=connections_max, server_settings=CONNECTION_SETTINGS | settings
     )
     try:
-        yield pool
+        yield connections
     finally:
         try:
-            await asyncio.wait_for(pool.close(), CLOSE_S)
+            await asyncio.wait_for(connections.close(), CLOSE_S)
         except (TimeoutError, OSError, asyncpg.InterfaceError):
-            pool.terminate()
+            connections.terminate()
 
 
-def _listener(database_url: str, *channels: str) -> Listener:
+def listener(database_url: str, *channels: str) -> Listener:
+    """What wakes who waits for news of these channels."""
     return Listener(partial(asyncpg.connect, database_url), *channels)

@@ -55,7 +55,7 @@ class Batch(NamedTuple):
         """The events, decoded. Raises what msgspec raises when the bytes of one are not of its type."""
         return [placed(*stored) for stored in self.stored]
 
-    def events_one_by_one(self) -> list[Placed | Unreadable]:
+    def events_one_by_one(self) -> "list[Placed | Unreadable]":
         """The events, with those that cannot be decoded."""
         return [_event(stored) for stored in self.stored]
 
@@ -116,7 +116,7 @@ class BatchReader:
             missing = next(at for at, row in enumerate(rows, after + 1) if row[0] != at)
             raise NotTheLog(f"the log has no event {missing}")
         if any(row[1] not in self._names for row in rows):
-            self._names = dict(await self._pool.fetch(_TYPES))
+            self._names = {id_: name for id_, name in await self._pool.fetch(_TYPES)}  # noqa: C416 (rows are no tuples)
             return await self._range(after, until, limit)
         names = self._names
         stored = [Stored(row[0], names[row[1]], row[2]) for row in rows if row[2] is not None]

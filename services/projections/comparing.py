@@ -1,9 +1,12 @@
-"""Comparing two builds of a view, row by row but in bounded memory: rows are hashed where they are, in buckets by key."""
+"""Comparing two builds of a view row by row, in bounded memory: rows are hashed where they are, in buckets by key."""
 
 import asyncio
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
+
+import asyncpg
 
 from services.projections.builds import Connection
 
@@ -61,6 +64,17 @@ class Comparison(NamedTuple):
     differences: Sequence[Difference]
 
 
+@contextlib.asynccontextmanager
+async def snapshot(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
+    """A connection to which nothing changes any more. It may rest while others are compared with it."""
+    async with (
+        pool.acquire() as connection,
+        connection.transaction(isolation="repeatable_read", readonly=True),
+    ):
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
+        yield connection
+
+
 async def compare(first: Side, second: Side) -> Comparison:
     """Compare every table of two builds with the same columns. The first side is the one that may be wrong."""
     rows, different = 0, 0
@@ -86,14 +100,16 @@ async def _buckets(side: Side, table: str, key: Sequence[str]) -> dict[int, tupl
 
 
 async def _differences(first: Side, second: Side, table: str, key: Sequence[str], bucket: int) -> list[Difference]:
-    ours, theirs = [
-        dict(await side.connection.fetch(_ROWS.format(**_names(side, table, key)), bucket)) for side in (first, second)
-    ]
+    ours, theirs = await asyncio.gather(*(_rows(side, table, key, bucket) for side in (first, second)))
     return [
         Difference(table, found, ours.get(found), theirs.get(found))
         for found in sorted(ours.keys() | theirs.keys())
         if ours.get(found) != theirs.get(found)
     ]
+
+
+async def _rows(side: Side, table: str, key: Sequence[str], bucket: int) -> dict[str, str]:
+    return {found: row for found, row in await side.connection.fetch(_ROWS.format(**_names(side, table, key)), bucket)}  # noqa: C416
 
 
 def _names(side: Side, table: str, key: Sequence[str]) -> dict[str, str]:

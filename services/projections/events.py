@@ -2,7 +2,7 @@
 
 from functools import cache
 from types import SimpleNamespace, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, Protocol, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -65,7 +65,8 @@ def _unchecked_struct(part: type[Part]) -> type[Part]:
         else (field.name, _unchecked(hints[field.name]), field.default)
         for field in msgspec.structs.fields(part)
     ]
-    return msgspec.defstruct(part.__name__, members, bases=(part,), frozen=True, kw_only=True)
+    unchecked: Any = msgspec.defstruct(part.__name__, members, bases=(part,), frozen=True, kw_only=True)
+    return cast(type[Part], unchecked)
 
 
 def _unchecked(hint: Any) -> Any:

@@ -6,7 +6,7 @@ Followers have no HTTP port. Where they are is in their builds' rows; what they 
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import asyncpg
@@ -33,7 +33,8 @@ SELECT coalesce(v.name, l.follower) AS name, v.schema, v.version, v.position, v.
        encode(v.digest, 'hex') AS digest, l.holder, l.fence, l.expires_at > clock_timestamp() AS held,
        (SELECT extract(epoch FROM clock_timestamp() - e.recorded_at)::float8 FROM log.event e
         WHERE e.position = v.position + 1) AS lag_seconds,
-       (SELECT count(DISTINCT p.key) FROM projections.parked p WHERE v.parked > 0 AND p.schema = v.schema) AS parked_keys,
+       (SELECT count(DISTINCT p.key) FROM projections.parked p
+        WHERE v.parked > 0 AND p.schema = v.schema) AS parked_keys,
        l.metrics
 FROM projections.view v FULL JOIN projections.lease l ON l.follower = v.name
 ORDER BY 1
@@ -194,7 +195,7 @@ class FollowerCollector(Collector):
 
 def _gauges(rows: list[Any], head: int) -> Iterator[Metric]:
     builds = [row for row in rows if row["position"] is not None]
-    figures = {
+    figures: dict[str, tuple[str, Callable[[Any], float]]] = {
         "position": ("Last position of the log that the view has applied", lambda row: row["position"]),
         "lag_positions": ("Positions the view has yet to apply", lambda row: max(0, head - row["position"])),
         "lag_seconds": ("Age of the oldest event that the view has yet to apply", lambda row: row["lag_seconds"] or 0),
@@ -206,7 +207,7 @@ def _gauges(rows: list[Any], head: int) -> Iterator[Metric]:
     for name, (documentation, figure) in figures.items():
         family = GaugeMetricFamily(f"certibranche_view_{name}", documentation, labels=["view"])
         for row in builds:
-            family.add_metric([row["name"]], float(figure(row)))
+            family.add_metric([row["name"]], figure(row))
         yield family
     holders = GaugeMetricFamily(
         "certibranche_lease", "1 for who runs a follower, 0 when the lease has expired", labels=["follower", "holder"]

@@ -19,7 +19,16 @@ from services.projections.leases import Lease
 from services.projections.parking import Parking, apply_one_by_one, is_poison
 from services.projections.unreachable import UNREACHABLE
 
-__all__ = ["BATCH_EVENTS_MAX", "UNREACHABLE", "VIEW_CHANNEL", "Connection", "Follower", "NotTheLog", "OtherVersion", "View"]
+__all__ = [
+    "BATCH_EVENTS_MAX",
+    "UNREACHABLE",
+    "VIEW_CHANNEL",
+    "Connection",
+    "Follower",
+    "NotTheLog",
+    "OtherVersion",
+    "View",
+]
 
 BATCH_EVENTS_MAX = 2_000
 """Positions in a batch. Larger ones gain little and hold their row lock for longer."""

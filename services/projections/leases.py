@@ -89,7 +89,7 @@ class Lease:
         """Return while the lease is ours, renewing it when that is due; wait for it when it is another's."""
         if self.fence and time.monotonic() - self._renewed_at < self._renew_s:
             return
-        while not await self.take():
+        while not await self.take():  # noqa: ASYNC110 (what is waited for is in the database)
             await asyncio.sleep(RETRY_S)
 
     def doubt(self) -> None:
@@ -110,7 +110,7 @@ class Lease:
 
     @contextlib.asynccontextmanager
     async def held(self) -> AsyncIterator[None]:
-        """Hold the lease for some work; HeldByAnother at once when it is another's. `check` says whether it still is."""
+        """Hold the lease for some work; HeldByAnother at once when it is another's. `check` says if it still is."""
         if not await self.take():
             raise HeldByAnother(f"{self.follower} is in the hands of another process")
         renewing = asyncio.create_task(self._renewed(), name=f"lease {self.follower}")
@@ -122,7 +122,7 @@ class Lease:
             await self.give_up()
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do the work whenever the lease is ours, and stop it when it no longer is. Ends, or raises, as the work does."""
+        """Do the work while the lease is ours, stop it when it no longer is. Ends, or raises, as the work does."""
         while True:
             await self._until_taken()
             working = asyncio.ensure_future(work())

@@ -1,8 +1,9 @@
 """Which state of the registry a reader asks for: `as_of` a position of the log or a time, `at` a day."""
 
+import asyncio
 import re
 from collections.abc import Callable
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,9 @@ from services.projections.positions import Positions
 
 PARIS = ZoneInfo("Europe/Paris")
 """Days of the contract are days there."""
+
+CLOCKS_AGREE = timedelta(milliseconds=250)
+"""The clocks of all writers and readers agree within this."""
 
 _POSITION = re.compile("[0-9]{1,19}").fullmatch
 _Time = Annotated[datetime, Meta(tz=True)]
@@ -42,7 +46,8 @@ class Moments:
     async def moment(self, view: str, as_of: str) -> Moment:
         """What `as_of` names: a position, or an RFC 3339 time, which stands for the last position recorded by then.
 
-        Waits until the view has reached it. Malformed: neither of the two, or a time to come.
+        Whoever asks for the same moment later gets the same position. Waits until the view has reached it.
+        Malformed: neither of the two, or a time to come. Unavailable: a position that does not come in time.
         """
         if _POSITION(as_of):
             position = int(as_of)
@@ -52,9 +57,24 @@ class Moments:
         time = _time(as_of)
         if time > self._clock():
             raise Malformed("as_of is a time to come.", as_of=as_of)
-        position = await self._reader.position_at(time)
+        position = await self._settled(time)
         await self._positions.reached(view, position)
         return Moment(position, _day(time))
+
+    async def _settled(self, time: datetime) -> int:
+        """The last position recorded by a time, once no other can be recorded by then.
+
+        Recorded times never decrease, so an event behind the time settles it. At the end of the log a group that is
+        being committed may have taken an earlier time already, and the next writer's clock may be behind ours.
+        """
+        position = await self._reader.position_at(time)
+        if await self._reader.entry(position + 1) is not None:
+            return position
+        ahead = CLOCKS_AGREE - (self._clock() - time)
+        if ahead > timedelta():
+            await asyncio.sleep(ahead.total_seconds())
+        await self._positions.quiet()
+        return await self._reader.position_at(time)
 
 
 def _time(as_of: str) -> datetime:

@@ -1,11 +1,11 @@
-"""Events that a fold cannot take: they wait, and with them all later events of their keys, in order. Nothing is skipped.
+"""Events that a fold cannot take wait, and with them all later events of their keys, in order. Nothing is skipped.
 
 What an event is about (its keys) nothing else changes, so the rest goes on and stays right. A merge has the keys of
 both persons: when one of them waits the merge waits, and from then on so does the other.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import asyncpg
 import structlog
@@ -33,6 +33,8 @@ SELECT $1, p.position, p.key, p.error FROM unnest($2::bigint[], $3::text[], $4::
 _COUNT = "UPDATE projections.view SET events = events - $2, parked = parked + $2 WHERE schema = $1"
 
 PERSON = "person:"
+
+E = TypeVar("E", Placed, Placed | Unreadable)
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche.projections")
 
@@ -90,7 +92,7 @@ class Parking:
         """Learn which keys wait."""
         self._keys = {row[0] for row in await self._connection.fetch(_KEYS, self._schema)}
 
-    async def sift(self, events: Sequence[Placed | Unreadable]) -> list[Placed | Unreadable]:
+    async def sift(self, events: Sequence[E]) -> list[E]:
         """The events that may be applied; the others are parked behind those that wait already."""
         if not self._keys:
             return list(events)

@@ -18,6 +18,9 @@ LOG = "log"
 # $1: view. Returns its position.
 _POSITION = "SELECT position FROM projections.view WHERE name = $1"
 
+# Waits for the writer that holds the log's lock, if there is one (log.put), and lets it go at once.
+_AFTER_WRITERS = "SELECT pg_advisory_xact_lock_shared(7420, 1)"
+
 _POSITIONS = "SELECT name, position FROM projections.view ORDER BY name"
 
 
@@ -44,8 +47,8 @@ class Positions:
         """The last event that is in the view's tables."""
         if view == LOG:
             return await self._reader.head()
-        position: int = await self._pool.fetchval(_POSITION, view)
-        return position
+        position: int | None = await self._pool.fetchval(_POSITION, view)
+        return position or 0
 
     async def reached(self, view: str, position: int, *, wait_s: float = WAIT_S) -> None:
         """Return when the view has reached the position; Unavailable when it has not after `wait_s`."""
@@ -59,6 +62,14 @@ class Positions:
         except TimeoutError:
             detail = f"Position {position} is not in the {'log' if view == LOG else 'view'} yet."
             raise Unavailable(detail, position=position) from None
+
+    async def quiet(self) -> None:
+        """Return when no group that is being committed now is still on its way. Unavailable when that takes long."""
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._pool.execute(_AFTER_WRITERS)
+        except TimeoutError:
+            raise Unavailable("The log is busy.") from None
 
     async def lags(self) -> dict[str, Lag]:
         """Of every view of this database. Raises what asyncpg raises when the database is out of reach."""

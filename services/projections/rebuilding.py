@@ -1,4 +1,4 @@
-"""Rebuilding a view without a pause: new tables are filled beside the live ones, compared with them, and put in their place.
+"""Rebuilding a view without a pause: new tables are filled beside the live ones, compared, and put in their place.
 
 The new build never goes beyond the live one, so that both can be compared, and exchanged, at one position. The one
 before is kept, for a way back.
@@ -21,7 +21,7 @@ from services.projections.builds import (
     read_build,
     rename_builds,
 )
-from services.projections.comparing import Comparison, Side, compare
+from services.projections.comparing import Comparison, Side, compare, snapshot
 from services.projections.follower import VIEW_CHANNEL, Follower
 from services.projections.leases import Lease
 
@@ -123,7 +123,7 @@ class Rebuild:
 
     async def _compare(self, follower: Follower, name: str) -> Comparison | None:
         """How the live rows differ from those of the new build, at one position, while both go on."""
-        async with self._pool.acquire() as reading, reading.transaction(isolation="repeatable_read", readonly=True):
+        async with snapshot(self._pool) as reading:
             live = await self._live(reading)
             build = await self._read(self._pool, name)
             if build.layout != live.layout:

@@ -36,7 +36,7 @@ _TELL = "SELECT pg_notify($1, $2)"
 
 
 class Unparked(NamedTuple):
-    """played: how many events are in the view now. failures: what still stands in the way of the others, a line each."""
+    """played: how many events are in the view now. failures: what stands in the way of the others, a line each."""
 
     played: int
     failures: Sequence[str]
@@ -69,9 +69,7 @@ async def unpark(view: View, pool: asyncpg.Pool) -> Unparked:
         played += len(together)
 
 
-async def _play(
-    connection: Connection, view: View, schema: str, events: Sequence[Placed | Unreadable]
-) -> str | None:
+async def _play(connection: Connection, view: View, schema: str, events: Sequence[Placed | Unreadable]) -> str | None:
     """Apply events; None, or what is in the way: then none of them is applied."""
     parking = Parking(connection, view, schema, strict=True)
     try:

@@ -1,19 +1,18 @@
 """Proves a view right or says what is wrong: folds the log again into temporary tables, and compares every row."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import asyncpg
 
 from services.projections.batches import Batch, BatchReader, NotTheLog
 from services.projections.builds import NOTHING, Build, Connection, View, create_tables, read_build
-from services.projections.comparing import Comparison, Side, compare
+from services.projections.comparing import Comparison, Side, compare, snapshot
 from services.projections.events import Placed
 from services.projections.parking import Parking, apply_one_by_one, is_poison
 
 BATCH_EVENTS_MAX = 2_000
 TEMPORARY = "pg_temp"
-SNAPSHOT: dict[str, Any] = {"isolation": "repeatable_read", "readonly": True}
 
 _PARKED = "SELECT DISTINCT position FROM projections.parked WHERE schema = $1"
 
@@ -72,7 +71,7 @@ class Verification:
         async with self._pool.acquire() as copying:
             try:
                 await self._begin(copying, told)
-                async with self._pool.acquire() as reading, reading.transaction(**SNAPSHOT):
+                async with snapshot(self._pool) as reading:
                     build, parked = await self._live(reading)
                     if {position for position in parked if position <= self._position} != self._parked:
                         await self._begin(copying, told)  # some were played meanwhile
@@ -99,7 +98,7 @@ class Verification:
         async with copying.transaction():
             await create_tables(copying, self._view, TEMPORARY)
         self._digest, self._events, self._position = NOTHING, 0, 0
-        async with self._pool.acquire() as reading, reading.transaction(**SNAPSHOT):
+        async with snapshot(self._pool) as reading:
             build, self._parked = await self._live(reading)
         await self._fold(copying, build.position, told)
 

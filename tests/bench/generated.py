@@ -1,9 +1,10 @@
-"""A log that was generated, not posted: certifications, persons, and what happened to them, straight into the tables."""
+"""A log that was generated, not posted: certifications, persons and what happened to them, into the tables."""
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -56,16 +57,19 @@ def certification(number: int) -> CertificationPublished:
     )
 
 
-def facts(persons: int, events_each: int) -> Iterator[Fact]:
+def facts(persons: int, events_each: int, singles: int = 0) -> Iterator[Fact]:
     """The certifications, then round after round one event of each person, so that a person's events are scattered.
 
     After the registration of the person come registrations that are closed again, so that new ones are never refused.
+    singles: so many persons more, numbered behind the others, with one event each, at the end.
     """
     for number in range(CERTIFICATIONS):
         yield certification(number)
     for nth in range(events_each):
         for number in range(persons):
             yield _event(number, nth)
+    for number in range(persons, persons + singles):
+        yield _event(number, 0)
 
 
 def _event(number: int, nth: int) -> Fact:
@@ -95,13 +99,12 @@ def _event(number: int, nth: int) -> Fact:
     )
 
 
-async def fill(connection: asyncpg.Connection, persons: int, events_each: int) -> int:
+async def fill(connection: asyncpg.Connection, persons: int, events_each: int, singles: int = 0) -> int:
     """COPY the generated facts into an empty, migrated log; how many they are."""
-    await connection.execute("INSERT INTO log.type (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", list(FACTS))
-    types = {name: id_ for id_, name in await connection.fetch("SELECT id, name FROM log.type")}
+    types = await type_ids(connection)
     chunk: list[Fact] = []
     position = 0
-    for fact in facts(persons, events_each):
+    for fact in facts(persons, events_each, singles):
         chunk.append(fact)
         if len(chunk) == CHUNK:
             position = await _copy(connection, types, position, chunk)
@@ -113,15 +116,40 @@ async def fill(connection: asyncpg.Connection, persons: int, events_each: int) -
     return position
 
 
-async def _copy(connection: asyncpg.Connection, types: dict[str, int], position: int, chunk: Sequence[Fact]) -> int:
-    events, tags = [], []
+async def type_ids(connection: asyncpg.Connection) -> dict[str, int]:
+    """The log's numbers of all types; it gets to know those it does not."""
+    await connection.execute(
+        "INSERT INTO log.type (name) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING", list(FACTS)
+    )
+    return {name: id_ for id_, name in await connection.fetch("SELECT id, name FROM log.type")}
+
+
+class Rows(NamedTuple):
+    """Events and their tags as rows of the log's tables."""
+
+    events: list[tuple[Any, ...]]
+    tags: list[tuple[Any, ...]]
+
+    async def copy(self, connection: asyncpg.Connection, schema: str = "log") -> None:
+        """COPY them into the tables `event` and `tag` of a schema."""
+        columns = ["position", "type", "recorded_at", "key", "content", "entry"]
+        await connection.copy_records_to_table("event", schema_name=schema, columns=columns, records=self.events)
+        columns = ["tag", "type", "position"]
+        await connection.copy_records_to_table("tag", schema_name=schema, columns=columns, records=self.tags)
+
+
+def rows(types: dict[str, int], position: int, chunk: Iterable[Fact]) -> Rows:
+    """The rows of facts behind a position."""
+    made = Rows([], [])
     for place, fact in enumerate(chunk, position + 1):
         type_id = types[fact.type_name()]
         envelope = Envelope(id=str(place), source="urn:bench:generated", authid="bench")
         key = hashlib.sha256(f"urn:bench:generated\x00{place}".encode()).digest()
-        events.append((place, type_id, BEGAN, key, key, encode(envelope, fact, place, BEGAN)))
-        tags.extend((tag, type_id, place) for tag in fact.tags())
-    columns = ["position", "type", "recorded_at", "key", "content", "entry"]
-    await connection.copy_records_to_table("event", schema_name="log", columns=columns, records=events)
-    await connection.copy_records_to_table("tag", schema_name="log", columns=["tag", "type", "position"], records=tags)
+        made.events.append((place, type_id, BEGAN, key, key, encode(envelope, fact, place, BEGAN)))
+        made.tags.extend((tag, type_id, place) for tag in fact.tags())
+    return made
+
+
+async def _copy(connection: asyncpg.Connection, types: dict[str, int], position: int, chunk: Sequence[Fact]) -> int:
+    await rows(types, position, chunk).copy(connection)
     return position + len(chunk)

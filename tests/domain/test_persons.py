@@ -8,6 +8,7 @@ from contracts.refusals import (
     PersonExists,
     PersonMerged,
     PersonUnknown,
+    RegistrationOverlaps,
     RegistrationsOpen,
     SamePerson,
 )
@@ -115,6 +116,17 @@ def test_who_kept_its_id_is_merged_with_all_its_names() -> None:
     facts = given(*WORLD, merged(), needed(merged(kept_id=BENO, merged_id=ANNA)))
     facts.when(register(person_id=ANNE)).refused(PersonMerged, "P1", 409, kept_id=BENO, position=6)
     facts.when(register(person_id=ANNA)).refused(PersonMerged, "P1", 409, kept_id=BENO, position=7)
+
+
+@pytest.mark.parametrize(
+    "merges", [((ANNA, ANNE), (ANNA, BENO)), ((ANNE, BENO), (ANNA, ANNE)), ((ANNA, BENO), (ANNA, ANNE))]
+)
+@pytest.mark.parametrize("person_id", [ANNE, BENO])
+def test_a_person_has_all_its_names_however_it_was_merged(merges: list[tuple[str, str]], person_id: str) -> None:
+    done = [merged(kept_id=kept_id, merged_id=merged_id) for kept_id, merged_id in merges]
+    given(*WORLD, needed(registered(person_id=person_id)), *map(needed, done)).when(
+        register(registration_id=REG_2)
+    ).refused(RegistrationOverlaps, "R6", 409, registration_id=REG_1)
 
 
 def test_a_merge_is_not_refused_for_what_both_have_or_do() -> None:

@@ -21,9 +21,7 @@ BATCH = {"Content-Type": "application/cloudevents-batch+json"}
 
 
 async def post_batch(client: httpx2.AsyncClient, events: Any, *, atomic: bool = False) -> httpx2.Response:
-    return await client.post(
-        "/v1/events", json=events, headers=BATCH, params={"atomic": "true"} if atomic else None
-    )
+    return await client.post("/v1/events", json=events, headers=BATCH, params={"atomic": "true"} if atomic else None)
 
 
 async def head(client: httpx2.AsyncClient) -> int:

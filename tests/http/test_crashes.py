@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,54 +97,50 @@ class Crash:
 
 
 @pytest_asyncio.fixture(scope="module", params=["serve", "postgres"])
-async def crash(installation: Installation, request: pytest.FixtureRequest) -> AsyncIterator[Crash]:
+async def crash(installation: Installation, request: pytest.FixtureRequest) -> Crash:
     """Many systems post everything at once; a part is killed early on, and again when half is answered."""
-    part: str = request.param
     events = [event("certification.published", certification()) for _ in range(EVENTS)]
     batches = [[objective() for _ in range(BATCH_EVENTS)] for _ in range(BATCHES)]
     persons = [person() for _ in range(PERSONS)]
     lines = [objective() for _ in range(LINES)]
+    sends = [*map(_sending_event, events), *map(_sending_batch, batches), *map(_sending_person, persons * 2)]
     async with installation.client(*SCOPES) as client:
         before = (await post(client, objective())).json()["position"]
-    sends = [
-        *map(_sending_event, events),
-        *map(_sending_batch, batches),
-        *map(_sending_person, persons),
-        *map(_sending_person, persons),
-    ]
-    mixed = sorted(range(len(sends)), key=lambda ordinal: ordinal * 7919 % len(sends))
-
-    callers = Callers(installation)
-    posting = asyncio.create_task(callers.post_all([sends[ordinal] for ordinal in mixed]))
-    await callers.until(len(sends) // 10)
-    streaming = asyncio.create_task(_stream(installation, lines, begun := asyncio.Event()))
-    await begun.wait()
-    for answers in (len(sends) // 10, len(sends) // 2):
-        await callers.until(answers)
-        await installation.kill(part)
-        await installation.until_ready()
-    cut = await streaming
-    in_order = dict(zip(mixed, await posting, strict=True))
-    answers = [in_order[ordinal] for ordinal in range(len(sends))]
-    assert part == "postgres" or callers.repeated > 0
-    whole = await _stream(installation, lines, asyncio.Event())
-
-    async with installation.client("log:read") as client:
+        answers, cut = await _disturbed(installation, request.param, sends, lines)
+        whole = await _stream(installation, lines, asyncio.Event())
         history = await client.get("/v1/log/entries", params={"after": before})
-        assert history.status_code == 200, history.text
-    ids = [answer["person_id"] for answer in answers[EVENTS + BATCHES :]]
-    yield Crash(
+    assert history.status_code == 200, history.text
+    person_ids = [answer["person_id"] for answer in answers[EVENTS + BATCHES :]]
+    return Crash(
         events=events,
         receipts=answers[:EVENTS],
         batches=batches,
         persons=persons,
-        person_ids=ids[:PERSONS],
-        person_ids_again=ids[PERSONS:],
+        person_ids=person_ids[:PERSONS],
+        person_ids_again=person_ids[PERSONS:],
         lines=lines,
         cut=cut,
         whole=whole,
         entries=list(map(msgspec.json.decode, history.content.splitlines())),
     )
+
+
+async def _disturbed(
+    installation: Installation, part: str, sends: list[Send], lines: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The answers to all posts, and what came of a stream of lines, while a part is killed twice."""
+    mixed = sorted(range(len(sends)), key=lambda ordinal: ordinal * 7919 % len(sends))
+    callers = Callers(installation)
+    posting = asyncio.create_task(callers.post_all([sends[ordinal] for ordinal in mixed]))
+    streaming = asyncio.create_task(_stream(installation, lines, begun := asyncio.Event()))
+    await begun.wait()
+    for share in (10, 2):
+        await callers.until(len(sends) // share)
+        await installation.kill(part)
+        await installation.until_ready()
+    answers = dict(zip(mixed, await posting, strict=True))
+    assert part == "postgres" or callers.repeated > 0
+    return [answers[ordinal] for ordinal in range(len(sends))], await streaming
 
 
 def _sending_event(posted: dict[str, Any]) -> Send:
@@ -209,9 +205,7 @@ async def test_an_atomic_batch_is_recorded_as_one_piece(crash: Crash) -> None:
         assert [places[posted["id"]] for posted in batch] == list(range(first, first + BATCH_EVENTS))
 
 
-async def test_a_person_keeps_the_id_that_was_answered(
-    crash: Crash, installation: Installation
-) -> None:
+async def test_a_person_keeps_the_id_that_was_answered(crash: Crash, installation: Installation) -> None:
     assert crash.person_ids == crash.person_ids_again
     async with installation.client("persons:read") as client:
         for identity, person_id in list(zip(crash.persons, crash.person_ids, strict=True))[::10]:

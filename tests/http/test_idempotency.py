@@ -134,9 +134,7 @@ async def test_content_is_compared_in_the_form_of_rfc_8785(client: httpx2.AsyncC
     assert receipt["data"] == {"year": 9999, "beneficiaries": 1}
     attributes = {name: value for name, value in posted.items() if name != "data"}
     content = msgspec.json.encode(attributes)[:-1] + f', "data": {data}}}'.encode()
-    answer = await client.post(
-        "/v1/events", content=content, headers={"Content-Type": "application/cloudevents+json"}
-    )
+    answer = await client.post("/v1/events", content=content, headers={"Content-Type": "application/cloudevents+json"})
     assert (answer.status_code, answer.json()) == (200, receipt)
 
 

@@ -75,7 +75,9 @@ async def test_time_is_the_recorded_time_when_none_is_posted(client: httpx2.Asyn
 
 async def test_any_text_is_stored_in_the_form_of_rfc_8785(client: httpx2.AsyncClient) -> None:
     title = "\x01\b\t\n\x0b\f\r\x1f\"\\/\x7f\x80\u2028\ufeff\ufb33é€😀 <script>'"
-    posted = event("certification.published", certification(title=title), source="urn:€😀'\"\\/", correlationid="\ufb33")
+    posted = event(
+        "certification.published", certification(title=title), source="urn:€😀'\"\\/", correlationid="\ufb33"
+    )
     answer = await post(client, posted)
     assert answer.json()["data"]["title"] == title
     entry = (await client.get(answer.headers["location"])).content

@@ -13,6 +13,7 @@ import pytest
 from tests.installation import Installation, event, person, post, publish_certification, registration
 
 BIRTH_DATES = (date(1930, 1, 1) + timedelta(days=n) for n in count())
+NOBODY = "5f0c6b1e-0a4d-4f6e-9d0b-5a1f3c2e7d90"
 NIR, OTHER_NIR = "290057505600142", "290057505600243"
 
 
@@ -104,9 +105,7 @@ async def test_another_civil_identity_is_another_person(client: httpx2.AsyncClie
 
 async def test_two_different_nir_are_two_persons(client: httpx2.AsyncClient) -> None:
     identity = person()
-    (status, one), (other_status, other) = [
-        await register(client, identity | {"nir": nir}) for nir in (NIR, OTHER_NIR)
-    ]
+    (status, one), (other_status, other) = [await register(client, identity | {"nir": nir}) for nir in (NIR, OTHER_NIR)]
     assert (status, other_status) == (201, 201)
     assert one != other
     assert await register(client, identity | {"nir": NIR}) == (200, one)
@@ -153,7 +152,7 @@ async def test_the_members_of_a_repeat_are_ignored(client: httpx2.AsyncClient) -
     assert answer.json() == {"person_id": person_id} | identity
 
 
-@pytest.mark.parametrize("person_id", ["nobody", str(uuid4()), str(uuid4()).upper(), "00000000000000000000000000000000"])
+@pytest.mark.parametrize("person_id", ["nobody", NOBODY, NOBODY.upper(), NOBODY.replace("-", "")])
 async def test_an_unknown_person_is_not_found(client: httpx2.AsyncClient, person_id: str) -> None:
     answer = await client.get(f"/v1/persons/{person_id}")
     assert (answer.status_code, answer.json()["type"]) == (404, "/problems/not-found")
@@ -289,7 +288,7 @@ async def test_the_same_identity_has_another_commitment_elsewhere(client: httpx2
 
 @pytest.mark.parametrize(
     ("scope", "method", "path"),
-    [("persons:read", "POST", "/v1/persons"), ("persons:write", "GET", f"/v1/persons/{uuid4()}")],
+    [("persons:read", "POST", "/v1/persons"), ("persons:write", "GET", f"/v1/persons/{NOBODY}")],
 )
 async def test_persons_need_their_scopes(installation: Installation, scope: str, method: str, path: str) -> None:
     async with installation.client(scope) as client:

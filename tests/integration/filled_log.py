@@ -18,10 +18,10 @@ from services.projections.follower import VIEW_CHANNEL, Follower, View
 from tests.unit.careers import recorded_at, stored
 
 _EMPTY = """
-TRUNCATE log.event, log.tag, competencies.person, competencies.alias, competencies.bloc, counts.cell, counts.delta,
+TRUNCATE projections.parked, log.event, log.tag, competencies.person, competencies.alias, competencies.bloc, counts.cell, counts.delta,
          counts.persons, counts.persons_delta, counts.objective, counts.registration, counts.certificate,
          counts.holder, counts.alias, entries.tag;
-UPDATE projections.view SET position = 0
+UPDATE projections.view SET position = 0, events = 0, parked = 0, digest = decode(repeat('00', 32), 'hex')
 """
 
 
@@ -67,7 +67,7 @@ class FilledLog:
         await self.pool.execute(_EMPTY)
 
     def follower(self, view: View, batch_events_max: int = 500) -> Follower:
-        return Follower(view, self.pool, self.reader, self.news, batch_events_max=batch_events_max)
+        return Follower(view, self.pool, self.news, batch_events_max=batch_events_max)
 
     async def follow_up(self, batch_events_max: int = 500) -> None:
         """Bring every view up to the log."""

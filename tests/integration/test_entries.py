@@ -176,6 +176,14 @@ async def test_a_filtered_read_is_unavailable_while_tags_are_missing(entries: En
     assert positions(await http.get(f"{URL}?after={HEAD}")) == [head]
 
 
+async def test_a_filtered_read_says_how_many_events_wait_for_a_repair(
+    entries: Entries, http: httpx.AsyncClient
+) -> None:
+    await entries.log.pool.execute("UPDATE projections.view SET parked = 2 WHERE name = 'entries'")
+    assert (await http.get(f"{URL}?tag=bloc:a1")).headers["Registry-Parked"] == "2"
+    assert "Registry-Parked" not in (await http.get(URL)).headers
+
+
 async def test_one_entry_is_its_stored_bytes(entries: Entries, http: httpx.AsyncClient) -> None:
     answer = await http.get(f"{URL}/{HEAD}")
     assert answer.content == (await entries.log.bytes_of_all())[-1]
@@ -189,6 +197,13 @@ async def test_history_needs_the_scope(http: httpx.AsyncClient, bearer: Any) -> 
     for path in (URL, f"{URL}/1"):
         assert (await http.get(path, headers=bearer("persons:read"))).status_code == 403
         assert (await http.get(path, headers={"Authorization": ""})).status_code == 401
+
+
+async def test_the_view_keeps_only_the_tags_that_the_log_has_not(entries: Entries) -> None:
+    kept = await entries.log.pool.fetch("SELECT tag, position FROM entries.tag")
+    decision_tags = await entries.log.pool.fetch("SELECT tag, position FROM log.tag WHERE tag <> 'reference'")
+    carried = {(tag, position) for position, fact in enumerate(HISTORY, 1) for tag in filter_tags(fact)}
+    assert {tuple(row) for row in kept} == carried - {tuple(row) for row in decision_tags}
 
 
 # Server-sent events

@@ -10,10 +10,11 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from contracts.envelope import StoredEvent
 from contracts.facts import FACTS, Fact
 from services.embedded.supervisor import Supervisor
+from services.projections.events import Event, Placed
 from services.projections.follower import Connection, Follower, NotTheLog
+from services.projections.parking import keys_of
 from services.projections.views.competencies import CompetenciesView
 from services.projections.views.counts import CountsView
 from services.projections.views.entries import EntriesView
@@ -31,7 +32,7 @@ HISTORY: list[Fact] = [
 ]
 
 
-class StoppedError(Exception):
+class StoppedError(OSError):
     """A process that ends here and now."""
 
 
@@ -39,13 +40,19 @@ class Recorder:
     """A view that is what it was told: one row for each event."""
 
     name = "recorder"
+    version = layout = 1
+    ddl = "CREATE TABLE recorded (position bigint PRIMARY KEY)"
+    merges = False
     facts: Sequence[type[Fact]] = tuple(FACTS.values())
 
     def __init__(self, stop: str = "") -> None:
         self.stop = stop
         self.begun = 0
 
-    async def apply(self, connection: Connection, events: Sequence[StoredEvent[Fact]]) -> None:
+    def keys(self, event: Event) -> Sequence[str]:
+        return keys_of(event)
+
+    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
         self.begun += 1
         if self.stop == "before rows":
             raise StoppedError
@@ -65,7 +72,7 @@ class Recorder:
 async def log(database_url: str) -> AsyncIterator[FilledLog]:
     async with filled_log(database_url) as filled:
         await filled.pool.execute(
-            "CREATE TABLE recorded (position bigint PRIMARY KEY); INSERT INTO projections.view VALUES ('recorder')"
+            f"{Recorder.ddl}; INSERT INTO projections.view (name, schema) VALUES ('recorder', 'public')"
         )
         await filled.put(HISTORY)
         yield filled
@@ -119,7 +126,7 @@ async def test_two_runners_of_the_real_views_give_what_one_gives(log: FilledLog)
         tables = await log.pool.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", view)
         for table in tables:
             await log.pool.execute(f"TRUNCATE {view}.{table['tablename']}")
-        await log.pool.execute("UPDATE projections.view SET position = 0 WHERE name = $1", view)
+    await log.pool.execute("UPDATE projections.view SET position = 0, events = 0, digest = decode(repeat('00', 32), 'hex')")
     runners = [log.follower(view(), size) for view in (CompetenciesView, CountsView, EntriesView) for size in (1, 2, 3)]
     await asyncio.gather(*(drain(runner) for runner in runners))
     assert await log.contents() == expected

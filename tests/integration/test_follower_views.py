@@ -70,7 +70,7 @@ class Views:
 
     async def year(self, year: int = 2018, branch: str | None = None, as_of: object = None) -> Any:
         asked = None if as_of is None else str(as_of)
-        position, [counts] = await self.counts.answer(
+        position, _, [counts] = await self.counts.answer(
             year, year, branch=branch, as_of=asked, min_position=None, everything=True
         )
         assert counts.position == position

@@ -93,6 +93,7 @@ class Relay:
         while True:
             try:
                 tip = await self._tip()
+                _end_if_cancelled()
                 pauses.seen(tip.position)
                 async with Publisher(self._client, self._stream) as publisher:
                     await self._follow(tip, publisher)
@@ -198,6 +199,13 @@ class Relay:
                 raise self._diverged(f"the log has no event {last.position + len(chunk) + 1}")
             chunk.append(entry)
         return chunk
+
+
+def _end_if_cancelled() -> None:
+    """nats-py waits by asyncio.wait_for, which up to Python 3.11 can swallow a cancellation (cpython #86296)."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 class _Pauses:

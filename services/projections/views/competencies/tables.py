@@ -144,9 +144,7 @@ class CompetenciesTables:
                 break
             self._live.forget()  # a rebuild has put others in their place
         person = None if row["state"] is None else _person_decoder.decode(row["state"])
-        return Found(
-            row["position"], schema, person, row["erased"], row["parked"] or 0, row["parked_from"] or 0
-        )
+        return Found(row["position"], schema, person, row["erased"], row["parked"] or 0, row["parked_from"] or 0)
 
     async def blocs(self, schema: str, keys: Iterable[BlocKey]) -> dict[BlocKey, Bloc]:
         """These blocs, as far as they are known. They never change, so any later snapshot tells the same."""
@@ -162,7 +160,8 @@ async def _load(connection: Connection, schema: str, events: Sequence[Event]) ->
             ids |= {event.data.kept_id, event.data.merged_id}
         else:
             ids.add(event.data.person_id)  # type: ignore[attr-defined]
-    kept_ids = {row["merged_id"]: row["kept_id"] for row in await connection.fetch(_KEPT_IDS.format(schema=schema), list(ids))}
+    aliases = await connection.fetch(_KEPT_IDS.format(schema=schema), list(ids))
+    kept_ids = {row["merged_id"]: row["kept_id"] for row in aliases}
     rows = await connection.fetch(_STATES.format(schema=schema), list({kept_ids.get(id_, id_) for id_ in ids}))
     states = [_person_decoder.decode(row["state"]) for row in rows]
     return Persons({person.person_id: person for person in states}, kept_ids)

@@ -79,9 +79,7 @@ class CountsTables:
         return Found(position, parked, years)
 
 
-def _statement(
-    schema: str, as_of: int | None, template: str, now: str, then: str, *arguments: Any
-) -> tuple[Any, ...]:
+def _statement(schema: str, as_of: int | None, template: str, now: str, then: str, *arguments: Any) -> tuple[Any, ...]:
     """The statement over the sums of all changes, or over the changes up to a position, with its arguments."""
     if as_of is None:
         return template.format(source=f"{schema}.{now}", until=""), *arguments
@@ -129,6 +127,8 @@ class CountsReader:
         )
         years = range(first, last + 1)
         nothing = YearFacts((), 0, None)
-        return position, parked, [
-            counts(year, known.get(year, nothing), position=position, everything=everything) for year in years
-        ]
+        return (
+            position,
+            parked,
+            [counts(year, known.get(year, nothing), position=position, everything=everything) for year in years],
+        )

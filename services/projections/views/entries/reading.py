@@ -67,6 +67,10 @@ class EntriesReader:
             await self._positions.reached(EntriesView.name, head)
         return head
 
+    async def parked(self, wanted: Wanted) -> int:
+        """How many events of the log wait for a repair before they can be found among these."""
+        return 0 if wanted.tags is None else (await self._live.build()).parked
+
     async def reached(self, wanted: Wanted) -> int:
         """The last position up to which these entries can be found by now."""
         return await self._positions.position(LOG if wanted.tags is None else EntriesView.name)

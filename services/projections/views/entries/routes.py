@@ -14,7 +14,7 @@ from litestar.response import Stream
 from contracts.problems import Malformed
 from contracts.tags import KINDS, canonical_tag
 from services.edge.tokens import Requires
-from services.projections.answers import POSITION_HEADER, MinPosition
+from services.projections.answers import PARKED_HEADER, POSITION_HEADER, MinPosition
 from services.projections.views.entries.reading import EntriesReader, Wanted
 from services.projections.views.entries.streams import EVENT_STREAM, NDJSON, Streams
 
@@ -86,6 +86,8 @@ async def get_entries(
     wanted = Wanted(types, None if tags is None else [_tag(text) for text in tags])
     head = await entries.head(wanted, min_position=min_position)
     headers = {POSITION_HEADER: str(head), "Cache-Control": "no-store", "Vary": "Accept"}
+    if parked := await entries.parked(wanted):
+        headers[PARKED_HEADER] = str(parked)
     if request.accept.best_match([NDJSON, EVENT_STREAM]) != EVENT_STREAM:
         lines = streams.lines(wanted, after, until=head, limit=limit)
         return Stream(lines, media_type=NDJSON, headers=headers)

@@ -4,7 +4,6 @@ A stream fetches a page, then sends it; while it sends it holds no connection of
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import AsyncIterator
 
@@ -90,8 +89,6 @@ class Streams:
         finally:
             for task in waiting:
                 task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.gather(*waiting, return_exceptions=True)
 
 
 def _message(entry: Entry) -> bytes:

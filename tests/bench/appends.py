@@ -1,0 +1,133 @@
+"""Appends: our full decisions and bare appends, beside the library's recorders and UmaDB, each on fresh tables."""
+
+import asyncio
+import contextlib
+import shutil
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from services.embedded.readiness import free_port
+from tests.bench.candidates import BARE_ENTRY
+from tests.bench.child import Child, child
+from tests.bench.measure import Case, Comparison, Samples, compare, repeated
+from tests.bench.report import FIGURES, Table, refusals, rows_of
+from tests.bench.run import LIBRARY, UMADB, Run
+from tests.bench.servers import Log
+
+CALLERS = (1, 16, 64, 256)
+THREADS = (1, 16)
+
+FULL, BOUNDARY_20, BARE = "full decision", "full decision over 20 events", "bare append"
+DCB, APPLICATION, UMA = "library, DCB recorder", "library, application recorder", "UmaDB"
+
+
+def _name(what: str, callers: int) -> str:
+    return f"{what}, {callers} caller{'s' * (callers > 1)}"
+
+
+async def measure(run: Run) -> Table:
+    """The table of appends."""
+    log = await run.preloaded()
+    async with _uma_preloaded(run, log) as uma:
+        samples = await repeated(partial(_stage, run, log, uma), run.plan.repetitions, run.tell)
+    order = [_name(what, n) for what in (FULL, BOUNDARY_20, BARE, DCB, APPLICATION, UMA) for n in CALLERS]
+    return Table(
+        title="Appends",
+        comparisons=_comparisons(samples),
+        columns=["case", *FIGURES.values()],
+        rows=rows_of(samples, order),
+        notes=[
+            f"Each repetition: fresh copies of the same {log.events} events; fsync on everywhere.",
+            "A full decision registers a candidate: the boundary is read and folded, all rules are asked, the event is"
+            " encoded and recorded with its tags and its unique key. Bare appends, ours and the others', have one tag"
+            f" as condition, two tags, and {len(BARE_ENTRY)} bytes.",
+            "Callers are tasks of one process with one connection for us, threads for the others. The library's"
+            " application recorder has no tags: its condition is the version number of a fresh stream.",
+            *run.missing(),
+            *refusals(samples),
+        ],
+    )
+
+
+def _comparisons(samples: Samples) -> list[Comparison]:
+    def against(what: str, n: int, peer: str, threads: int, at_least: float | None = None) -> list[Comparison]:
+        return compare(samples, _name(what, n), _name(peer, threads), at_least=at_least)
+
+    return [
+        *against(BARE, 64, DCB, 16, 21),
+        *against(BARE, 1, DCB, 1, 2.4),
+        *against(FULL, 64, DCB, 16, 12),
+        *against(BARE, 64, APPLICATION, 16),
+        *against(BARE, 1, APPLICATION, 1),
+        *against(FULL, 64, UMA, 64, 1.5),
+        *against(FULL, 256, UMA, 256, 2),
+        *against(FULL, 16, UMA, 16, 1.2),
+        *against(FULL, 1, UMA, 1, 1),
+        *(c for n in CALLERS for c in against(BARE, n, UMA, n)),
+        *against(BOUNDARY_20, 64, FULL, 64, 0.8),
+        *against(BOUNDARY_20, 1, FULL, 1),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _stage(run: Run, preloaded: Log, uma: Path | None) -> AsyncIterator[Mapping[str, Case]]:
+    """Fresh tables and fresh processes of all contestants."""
+    async with contextlib.AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        log = await enter(run.servers.copy_of(preloaded))
+        ours = await enter(child("log", log.url, *log.persons))
+        cases = _cases(run, ours, "decide", FULL, CALLERS, persons="singles")
+        cases |= _cases(run, ours, "decide", BOUNDARY_20, CALLERS, persons="scattered")
+        cases |= _cases(run, ours, "bare", BARE, CALLERS)
+        if LIBRARY:
+            library = await enter(child("library", log.url))
+            cases |= _cases(run, library, "dcb", DCB, THREADS)
+            cases |= _cases(run, library, "application", APPLICATION, THREADS)
+        if uma is not None:
+            fresh = Path(shutil.copytree(uma, uma.with_name("fresh"), dirs_exist_ok=True))
+            stack.callback(shutil.rmtree, fresh)
+            peer, process_id = await enter(_uma(run, fresh))
+            cases |= {_name(UMA, n): peer.case(run.plan, lambda: [process_id()], "append", callers=n) for n in CALLERS}
+        yield cases
+
+
+def _cases(run: Run, of: Child, do: str, what: str, callers: tuple[int, ...], **order: str) -> dict[str, Case]:
+    return {
+        _name(what, n): of.case(run.plan, lambda: [run.servers.postgres_id], do, callers=n, **order) for n in callers
+    }
+
+
+@contextlib.asynccontextmanager
+async def _uma_preloaded(run: Run, log: Log) -> AsyncIterator[Path | None]:
+    """A folder with UmaDB's file, the log's events in it; None where it is not installed."""
+    if not UMADB:
+        yield None
+        return
+    folder = run.servers.folder.path / "umadb"
+    folder.mkdir()
+    run.tell("the same events into UmaDB")
+    async with _uma(run, folder) as (peer, _):
+        await peer.ask("preload", url=log.url)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@contextlib.asynccontextmanager
+async def _uma(run: Run, folder: Path) -> AsyncIterator[tuple[Child, Callable[[], int | None]]]:
+    """A UmaDB server on this folder, with its defaults, and its client."""
+    port = free_port()
+    binary = str(Path(sys.executable).with_name("umadb"))
+    argv = [binary, "--listen", f"127.0.0.1:{port}", "--db-path", str(folder / "uma.db")]
+
+    async def listens() -> bool:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return False
+        writer.close()
+        return True
+
+    async with run.servers.program("umadb", argv, ready=listens) as process_id, child("uma", str(port)) as peer:
+        yield peer, process_id

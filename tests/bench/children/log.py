@@ -1,0 +1,92 @@
+"""The log as a contestant. Usage: python -m tests.bench.children.log URL SCATTERED SINGLES (persons, as JSON)."""
+
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+
+import asyncpg
+import msgspec
+import uvloop
+
+from contracts.problems import Problem
+from services.log.proposal import Proposal
+from services.log.reader import LogReader
+from services.log.transaction import CONNECTION_SETTINGS
+from services.log.writer import LogWriter
+from services.registry.domain.reference import Reference
+from tests.bench import load
+from tests.bench.candidates import Candidates, Persons, bare
+from tests.bench.child import answer
+from tests.bench.measure import Sample
+
+
+class Contestant:
+    """A writer and a reader on one log."""
+
+    def __init__(self, writer: LogWriter, pool: asyncpg.Pool, candidates: dict[str, Candidates]) -> None:
+        self._writer = writer
+        self._pool = pool
+        self._candidates = candidates
+
+    async def decide(self, persons: str, callers: int, seconds: float) -> Sample:
+        """Full decisions."""
+        return await load.tasks(partial(self._recorded, self._candidates[persons].proposal), callers, seconds)
+
+    async def bare(self, callers: int, seconds: float) -> Sample:
+        """Conditional appends and nothing else."""
+        return await load.tasks(partial(self._recorded, bare), callers, seconds)
+
+    async def read(self, persons: str, callers: int, seconds: float) -> Sample:
+        """Boundaries read and folded: decisions that are refused in the end."""
+        return await load.tasks(partial(self._refused, self._candidates[persons].refused), callers, seconds)
+
+    async def replay(self, seconds: float, *, decoded: bool) -> Sample:
+        """The whole log, in pages, however long it takes: once, and again until the seconds are over."""
+        reader = LogReader(self._pool)
+        entries, began, cpu_began = 0, time.perf_counter(), time.process_time()
+        while not entries or time.perf_counter() - began < seconds:
+            async for page in reader.entries(0, until=await reader.head()):
+                if decoded:
+                    for entry in page:
+                        entry.event()
+                entries += len(page)
+        cpu_s = time.process_time() - cpu_began
+        return Sample(operations=entries, seconds=time.perf_counter() - began, cpu_s=cpu_s)
+
+    async def copy_out(self, seconds: float) -> Sample:
+        """COPY of the same columns to nowhere, neither parsed nor looked at."""
+        entries, began, cpu_began = 0, time.perf_counter(), time.process_time()
+        while not entries or time.perf_counter() - began < seconds:
+            status = await self._pool.copy_from_table(
+                "event", schema_name="log", columns=["position", "type", "entry"], output=_drop, format="binary"
+            )
+            entries += int(status.rpartition(" ")[2])
+        cpu_s = time.process_time() - cpu_began
+        return Sample(operations=entries, seconds=time.perf_counter() - began, cpu_s=cpu_s)
+
+    async def _recorded(self, proposal: Callable[[], Proposal]) -> bool:
+        try:
+            await self._writer.append_one(proposal())
+        except Problem:
+            return False
+        return True
+
+    async def _refused(self, proposal: Callable[[], Proposal]) -> bool:
+        return not await self._recorded(proposal)
+
+
+async def _drop(_: bytes) -> None:
+    pass
+
+
+async def main(url: str, scattered: Persons, singles: Persons) -> None:
+    connect = partial(asyncpg.connect, url, server_settings=CONNECTION_SETTINGS)
+    candidates = {"scattered": Candidates(scattered)} | ({"singles": Candidates(singles)} if singles.count else {})
+    async with LogWriter(connect, Reference()) as writer, asyncpg.create_pool(url, min_size=1, max_size=4) as pool:
+        of = Contestant(writer, pool, candidates)
+        await answer(decide=of.decide, bare=of.bare, read=of.read, replay=of.replay, copy_out=of.copy_out)
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1], *(msgspec.json.decode(text, type=Persons) for text in sys.argv[2:4])))

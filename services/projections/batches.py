@@ -84,6 +84,7 @@ class BatchReader:
         batch = await self._read_ahead_or_now(after, until, limit)
         if batch.length == limit and batch.reached < until:
             task = asyncio.create_task(self._range(batch.reached, until, limit), name="read ahead")
+            task.add_done_callback(_looked_at)
             self._ahead = (batch.reached, until, limit), task
         return batch
 
@@ -133,6 +134,12 @@ class BatchReader:
 
     def _type_ids(self) -> list[int]:
         return [id_ for id_, name in self._names.items() if name in self._wanted]
+
+
+def _looked_at(task: "asyncio.Task[Batch]") -> None:
+    """A read ahead that failed is read again when it is needed; its error must not be reported as never retrieved."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def read_events(

@@ -1,6 +1,5 @@
 """Comparing two builds of a view row by row, in bounded memory: rows are hashed where they are, in buckets by key."""
 
-import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator, Sequence
@@ -83,7 +82,7 @@ async def compare(first: Side, second: Side) -> Comparison:
     live = first if not first.schema.startswith("pg_temp") else second
     for (table,) in await live.connection.fetch(_TABLES, live.schema):
         key = [row[0] for row in await live.connection.fetch(_KEY, f"{live.schema}.{table}")]
-        ours, theirs = await asyncio.gather(_buckets(first, table, key), _buckets(second, table, key))
+        ours, theirs = [await _buckets(side, table, key) for side in (first, second)]
         rows += sum(count for count, _ in theirs.values())
         digest.update(repr((table, sorted(theirs.items()))).encode())
         for bucket in sorted(ours.keys() | theirs.keys()):
@@ -100,7 +99,7 @@ async def _buckets(side: Side, table: str, key: Sequence[str]) -> dict[int, tupl
 
 
 async def _differences(first: Side, second: Side, table: str, key: Sequence[str], bucket: int) -> list[Difference]:
-    ours, theirs = await asyncio.gather(*(_rows(side, table, key, bucket) for side in (first, second)))
+    ours, theirs = [await _rows(side, table, key, bucket) for side in (first, second)]
     return [
         Difference(table, found, ours.get(found), theirs.get(found))
         for found in sorted(ours.keys() | theirs.keys())

@@ -27,6 +27,9 @@ log = structlog.get_logger()
 VAULT_MIGRATIONS: Traversable = resources.files("services.registry.vault") / "sql" / "migrations"
 LOG_MIGRATIONS: Traversable = resources.files("services.log") / "sql" / "migrations"
 
+TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg raises while a server is away, starts, stops, or is killed in the middle of its answer."""
+
 SWEEP_S = 60.0
 """How often intents that a crash left behind are looked for, and how old they must be."""
 
@@ -59,6 +62,6 @@ async def _sweep(vault: Vault) -> None:
             while await vault.sweep(older_than_s):
                 pass
             older_than_s = SWEEP_S
-        except (Problem, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as trouble:
+        except (Problem, *TROUBLE) as trouble:
             log.warning("the vault could not be swept", trouble=type(trouble).__name__)
         await asyncio.sleep(SWEEP_S)

@@ -39,7 +39,8 @@ async def measure(run: Run) -> Table:
         columns=["case", *FIGURES.values()],
         rows=rows_of(samples, order),
         notes=[
-            f"Each repetition: fresh copies of the same {log.events} events; fsync on everywhere.",
+            f"Each repetition: fresh copies of the same {log.events} events; fsync on everywhere. Boundaries"
+            " of 20 events grow by a few within a repetition.",
             "A full decision registers a candidate: the boundary is read and folded, all rules are asked, the event is"
             " encoded and recorded with its tags and its unique key. Bare appends, ours and the others', have one tag"
             f" as condition, two tags, and {len(BARE_ENTRY)} bytes.",

@@ -7,9 +7,10 @@ take turns without paying a start each time.
 import asyncio
 import contextlib
 import gc
-import resource
+import math
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -99,6 +100,9 @@ def _say(line: bytes) -> None:
 
 
 def _rss_mb() -> float:
-    """The most memory this process has had so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    """The most memory this process has had so far; not from getrusage(2), which begins with the parent's."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return math.nan
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM:"))

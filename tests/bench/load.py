@@ -22,16 +22,20 @@ def sample(latencies_s: list[float], seconds: float, cpu_s: float, refused: int 
     )
 
 
-async def tasks(operation: Callable[[], Awaitable[bool]], callers: int, seconds: float) -> Sample:
-    """So many callers in this event loop. operation: tells whether it succeeded."""
+async def tasks(
+    operation: Callable[[], Awaitable[bool]], callers: int, seconds: float, limit: int | None = None
+) -> Sample:
+    """So many callers in this event loop. operation: tells whether it succeeded. limit: of operations in all."""
     latencies_s: list[float] = []
     refused = 0
+    left = math.inf if limit is None else limit
     began, cpu_began = time.perf_counter(), time.process_time()
     stop = began + seconds
 
     async def caller() -> None:
-        nonlocal refused
-        while (asked := time.perf_counter()) < stop:
+        nonlocal refused, left
+        while (asked := time.perf_counter()) < stop and left > 0:
+            left -= 1
             if await operation():
                 latencies_s.append(time.perf_counter() - asked)
             else:

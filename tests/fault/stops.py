@@ -77,7 +77,7 @@ class _StoppingConnection:
         try:
             yield
         except BaseException:
-            if not self._connection.is_closed():
+            with contextlib.suppress(asyncpg.InterfaceError, asyncpg.PostgresConnectionError):  # it was cut
                 await transaction.rollback()
             raise
         await self._pool.step(self._connection, transaction.commit())

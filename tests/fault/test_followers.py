@@ -16,11 +16,12 @@ from services.projections.follower import Follower
 from services.projections.leases import Lease
 from services.projections.rebuilding import Rebuild
 from services.projections.unparking import unpark
+from services.projections.unreachable import UNREACHABLE
 from services.projections.verifying import Verification
 from services.projections.views.competencies import CompetenciesView
 from services.projections.views.counts import CountsView
 from tests.fault.folded import folded, read_log, read_rows
-from tests.fault.stops import StoppedError, StoppingPool
+from tests.fault.stops import StoppingPool
 from tests.integration.filled_log import FilledLog, filled_log
 from tests.unit.careers import (
     awarded,
@@ -102,7 +103,7 @@ async def stopped_at_every_statement(log: FilledLog, view: View, prepare: Work, 
             pool = StoppingPool(log.pool, stop_at, after=after)
             try:
                 await work(pool.as_pool())
-            except (StoppedError, asyncpg.InterfaceError):
+            except UNREACHABLE:
                 assert pool.stopped
             await log.pool.execute("UPDATE projections.lease SET expires_at = '-infinity'")
             await go_on(log.pool)

@@ -29,9 +29,9 @@ class Contestant:
         self._pool = pool
         self._candidates = candidates
 
-    async def decide(self, persons: str, callers: int, seconds: float) -> Sample:
+    async def decide(self, persons: str, callers: int, seconds: float, limit: int | None = None) -> Sample:
         """Full decisions."""
-        return await load.tasks(partial(self._recorded, self._candidates[persons].proposal), callers, seconds)
+        return await load.tasks(partial(self._recorded, self._candidates[persons].proposal), callers, seconds, limit)
 
     async def bare(self, callers: int, seconds: float) -> Sample:
         """Conditional appends and nothing else."""

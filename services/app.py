@@ -27,6 +27,7 @@ from services.log.reader import LogReader
 from services.projections import app as projections
 from services.projections.relay import Retention, migrate_stream
 from services.registry import app as registry
+from services.registry.http.single_event import SingleEvents
 from services.settings import MigrateSettings, ServeSettings
 
 DESCRIPTION = "Registrations, evaluations, validated blocs and certificates of a branch, as immutable events."
@@ -79,7 +80,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
         ),
         logging_config=None,
     )
-    return Outer(app, Metrics(REGISTRY))
+    return Outer(SingleEvents(app), Metrics(REGISTRY))
 
 
 def _from_state(name: str) -> Callable[[Request[Any, Any, Any]], Any]:

@@ -77,7 +77,8 @@ async def _given(servers: Servers, stream: str, name: str, filters: Sequence[str
     first = await make_durable(servers, stream, name, filters)
     hosts = ",".join(url.split("@")[-1].split("://")[-1] for url in servers.url.split(","))
     _tell(name, stream, hosts, seed, first)
-    click.echo("# Add to the accounts of every NATS server (subscribers.conf), then: nats-server --signal reload")
+    click.echo("# Add to the accounts of every NATS server (subscribers.conf), then twice: nats-server --signal reload")
+    click.echo("# (the first lets the new account in, its imports answer after the second)")
 
 
 def _write(seed: Path, content: bytes) -> None:

@@ -57,7 +57,7 @@ def _tell(line: str) -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure, and print tables.")
-    parser.add_argument("tables", nargs="*", metavar="NAME", choices=[[], *TABLES], help=", ".join(TABLES))
+    parser.add_argument("tables", nargs="*", metavar="NAME", type=_table, help=", ".join(TABLES))
     parser.add_argument("--seconds", type=float, metavar="S", help="for each case in each repetition")
     parser.add_argument("--repetitions", type=int, metavar="R", help="how often each case runs")
     parser.add_argument("--quick", action="store_true", help="small logs, once: only to see that all of it works")
@@ -65,6 +65,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--save", action="store_true", help="rewrite tests/bench/RESULTS.md")
     parser.add_argument("--postgres", action="append", default=[], metavar="NAME=VALUE", help="a server setting")
     return parser.parse_args()
+
+
+def _table(name: str) -> str:
+    if name not in TABLES:
+        raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(TABLES)}")
+    return name
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -87,8 +88,9 @@ async def _stage(run: Run, preloaded: Log, uma: Path | None) -> AsyncIterator[Ma
             cases |= _cases(run, library, "dcb", DCB, THREADS)
             cases |= _cases(run, library, "application", APPLICATION, THREADS)
         if uma is not None:
-            fresh = Path(shutil.copytree(uma, uma.with_name("fresh"), dirs_exist_ok=True))
+            fresh = Path(shutil.copytree(uma, uma.with_name("fresh")))
             stack.callback(shutil.rmtree, fresh)
+            await asyncio.to_thread(os.sync)  # what was copied is not written while others are measured
             peer, process_id = await enter(_uma(run, fresh))
             cases |= {_name(UMA, n): peer.case(run.plan, lambda: [process_id()], "append", callers=n) for n in CALLERS}
         yield cases

@@ -19,6 +19,10 @@ from tests.bench.generated import CERTIFICATIONS, certification_id, person_id
 SOURCE = "urn:bench:posted"
 
 
+TURNS_BEFORE = 30
+"""Turns that others may have had on the same log: where one begins is random, so that two rarely ask for the same."""
+
+
 class Persons(msgspec.Struct, frozen=True):
     """A run of generated persons with so many events each."""
 
@@ -35,10 +39,12 @@ class Candidates:
         self._numbers = list(range(persons.first, persons.first + persons.count))
         random.shuffle(self._numbers)
         self._taken = 0
+        self._first_turn = random.randrange(TURNS_BEFORE)
 
     def next(self, *, on: date = date(2020, 1, 1)) -> RegisterCandidate:
-        """The next one. A person whose last event opened a registration has it for the certification before."""
+        """The next one. A person whose last event opened a registration has it for the certification before turn 0."""
         turn, place = divmod(self._taken, len(self._numbers))
+        turn += self._first_turn
         self._taken += 1
         number = self._numbers[place]
         return RegisterCandidate(

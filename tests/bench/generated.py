@@ -1,9 +1,11 @@
 """A log that was generated, not posted: certifications, persons and what happened to them, into the tables."""
 
+import asyncio
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime
+from itertools import islice
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -102,14 +104,17 @@ def _event(number: int, nth: int) -> Fact:
 async def fill(connection: asyncpg.Connection, persons: int, events_each: int, singles: int = 0) -> int:
     """COPY the generated facts into an empty, migrated log; how many they are."""
     types = await type_ids(connection)
-    chunk: list[Fact] = []
+    wanted = facts(persons, events_each, singles)
     position = 0
-    for fact in facts(persons, events_each, singles):
-        chunk.append(fact)
-        if len(chunk) == CHUNK:
-            position = await _copy(connection, types, position, chunk)
-            chunk.clear()
-    position = await _copy(connection, types, position, chunk)
+    copying: asyncio.Task[None] | None = None
+    while chunk := list(islice(wanted, CHUNK)):
+        made = await asyncio.to_thread(rows, types, position, chunk)  # while the chunk before is copied
+        if copying is not None:
+            await copying
+        copying = asyncio.create_task(made.copy(connection))
+        position += len(chunk)
+    if copying is not None:
+        await copying
     await connection.execute("VACUUM ANALYZE log.event")
     await connection.execute("VACUUM ANALYZE log.tag")
     await connection.execute("CHECKPOINT")
@@ -148,8 +153,3 @@ def rows(types: dict[str, int], position: int, chunk: Iterable[Fact]) -> Rows:
         made.events.append((place, type_id, BEGAN, key, key, encode(envelope, fact, place, BEGAN)))
         made.tags.extend((tag, type_id, place) for tag in fact.tags())
     return made
-
-
-async def _copy(connection: asyncpg.Connection, types: dict[str, int], position: int, chunk: Sequence[Fact]) -> int:
-    await rows(types, position, chunk).copy(connection)
-    return position + len(chunk)

@@ -24,7 +24,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: for each case in each repetition. quick: small logs, to see that everything works. large: the largest log.
     """
 
-    seconds: float = 1.0
+    seconds: float = 0.8
     repetitions: int = 3
     quick: bool = False
     large: bool = False
@@ -95,7 +95,8 @@ async def repeated(stage: Stage, repetitions: int, tell: Callable[[str], None]) 
 
 def median(samples: Sequence[Sample], of: str) -> float:
     """The median of one figure; nan when there is none."""
-    return statistics.median([attrgetter(of)(sample) for sample in samples] or [math.nan])
+    figures: list[float] = [attrgetter(of)(sample) for sample in samples]
+    return statistics.median(figures or [math.nan])
 
 
 @dataclass(frozen=True, kw_only=True)

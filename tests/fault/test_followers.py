@@ -1,11 +1,12 @@
 """Followers stopped at every statement: whoever goes on ends with the rows of a fold in memory of the whole log."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 
 import asyncpg
 import pytest
 import pytest_asyncio
+import structlog.testing
 
 from contracts.facts import Fact
 from services.embedded.postgres import Postgres
@@ -64,6 +65,13 @@ async def module_log(postgres: Postgres) -> AsyncIterator[FilledLog]:
     async with filled_log(postgres.url("fault_followers")) as log:
         await log.put(HISTORY)
         yield log
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Hundreds of tracebacks help nobody."""
+    with structlog.testing.capture_logs():
+        yield
 
 
 @pytest_asyncio.fixture

@@ -5,15 +5,18 @@ token holds every scope and any source.
 """
 
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import date, datetime
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from tests.model import views
 from tests.model.award_rules import check_character
 from tests.model.careers import Careers, Erased, Merged, NewPerson, Posted, Step
 from tests.model.model import Accepted, Model, Refused
 from tests.model.small_world import CATALOGUE, PARTIAL, TOTAL, Data
+from tests.model.world import World
 
 SOURCE = "urn:certibranche:duel"
 PARIS = ZoneInfo("Europe/Paris")
@@ -36,6 +39,7 @@ class Duel:
         self.model = Model()
         self.careers = Careers(dice, self.model.world, self.today)
         self._numbers = 0
+        self._past: dict[int, World] = {}
 
     async def prepare(self) -> None:
         """Three persons, the small catalogue and its equivalences."""
@@ -118,47 +122,44 @@ class Duel:
     # the read models
 
     async def compare_views(self) -> None:
-        """Compare every read model that the model has with the registry's, as of now."""
-        await self.compare_competencies()
-        await self.compare_registrations()
-        await self.compare_certificates()
-        await self.compare_counts()
+        """Compare every read model that the model has with the registry's, as of now, and remember this moment."""
+        now = len(self.model.world.log)
+        await self._compare(self.model.world, min_position=now)
+        self._past[now] = deepcopy(self.model.world)
 
-    async def compare_competencies(self) -> None:
-        for person_id in self.model.world.persons:
-            await self._compare_person(person_id)
+    async def compare_past(self) -> None:
+        """Compare them as of every moment remembered."""
+        for position, world in self._past.items():
+            await self._compare(world, as_of=position)
 
-    async def compare_registrations(self) -> None:
-        for registration_id in self.model.world.registrations:
-            shown = await self._get(f"/v1/registrations/{registration_id}")
-            _same(f"registration {registration_id}", self.model.registration(registration_id), shown)
-
-    async def compare_certificates(self) -> None:
-        for number in self.model.world.certificates:
-            _same(
-                f"certificate {number}", self.model.certificate(number), await self._get(f"/v1/certificates/{number}")
-            )
-
-    async def compare_counts(self) -> None:
+    async def _compare(self, world: World, **moment: int) -> None:
+        for person_id in world.persons:
+            await self._compare_person(world, person_id, moment)
+        for registration_id in world.registrations:
+            shown = await self._get(f"/v1/registrations/{registration_id}", moment)
+            _same(f"registration {registration_id} {moment}", views.registration(world, registration_id), shown)
+        for number in world.certificates:
+            shown = await self._get(f"/v1/certificates/{number}", moment)
+            _same(f"certificate {number} {moment}", views.certificate(world, number), shown)
         for year in range(2015, self.today.year + 1):
             for branch in (None, "metallurgie", "chimie", "plasturgie"):
-                params = {"year": year} | ({"branch": branch} if branch else {})
-                counts = await self._get("/v1/branch/counts", **params)
-                _same(f"counts {params}", comparable_counts(self.model.counts(year, branch)), comparable_counts(counts))
+                params = moment | {"year": year} | ({"branch": branch} if branch else {})
+                expected, shown = views.counts(world, year, branch), await self._get("/v1/branch/counts", params)
+                _same(f"counts {params}", comparable_counts(expected), comparable_counts(shown))
 
-    async def _compare_person(self, person_id: str) -> None:
-        if self.model.world.who(person_id) in self.model.world.erased:
-            seen = {"min_position": len(self.model.world.log)}
-            answer = await self._client.get(f"/v1/persons/{person_id}/competencies", params=seen)
-            _same(f"erased person {person_id}", 410, answer.status_code)
+    async def _compare_person(self, world: World, person_id: str, moment: Data) -> None:
+        path = f"/v1/persons/{person_id}/competencies"
+        if self.model.world.who(person_id) in self.model.world.erased:  # whatever as_of
+            answer = await self._client.get(path, params=moment)
+            _same(f"erased person {person_id} {moment}", 410, answer.status_code)
             return
         for at in (self.today, date(2018, 12, 31), date(2021, 6, 1)):
-            shown = await self._get(f"/v1/persons/{person_id}/competencies", at=at.isoformat())
-            expected = self.model.competencies(person_id, at)
-            _same(f"competencies of {person_id} at {at}", in_one_order(expected), in_one_order(shown))
+            shown = await self._get(path, moment | {"at": at.isoformat()})
+            expected = views.competencies(world, person_id, at)
+            _same(f"competencies of {person_id} at {at} {moment}", in_one_order(expected), in_one_order(shown))
 
-    async def _get(self, path: str, **params: Any) -> Data:
-        answer = await self._client.get(path, params=params | {"min_position": len(self.model.world.log)})
+    async def _get(self, path: str, params: Data) -> Data:
+        answer = await self._client.get(path, params=params)
         if answer.status_code != 200:
             raise Disagreement(f"{path} {params} is answered by {answer.status_code}: {answer.text}")
         body: Data = answer.json()

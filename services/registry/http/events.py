@@ -13,13 +13,13 @@ from services.edge.tokens import Caller
 from services.log.proposal import Outcome, Proposal, Recorded
 from services.log.writer import LogWriter
 from services.registry.http import strict_json
-from services.registry.http.cloudevents import BATCH, NDJSON, STRUCTURED, from_binary, from_json, media_type
+from services.registry.http.cloudevents import BATCH, NDJSON, STRUCTURED, from_json, media_type
 from services.registry.http.event_forms import BATCH_EVENTS_MAX, PostEvents
 from services.registry.http.intake import proposal_of, receipt, result
+from services.registry.http.single_event import EVENT_BYTES_MAX, event_of, is_single
 from services.registry.proposals import refuse
 
 BODY_BYTES_MAX = 64 << 20
-EVENT_BYTES_MAX = 1 << 20
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -38,13 +38,10 @@ async def post_events(
         return NdjsonAnswer(lambda lines: _stream(lines, caller, log))
     if kind == BATCH:
         return await _batch(await read_body(request, BODY_BYTES_MAX), caller, log, atomic=atomic)
-    if kind == STRUCTURED:
-        event = from_json(strict_json.parse(await read_body(request, EVENT_BYTES_MAX)))
-    elif any(name.startswith(b"ce-") for name, _ in request.scope["headers"]):
-        body = await read_body(request, EVENT_BYTES_MAX)
-        event = from_binary(request.scope["headers"], content_type, body)
-    else:
+    headers = request.scope["headers"]
+    if not is_single(headers, content_type):
         raise UnsupportedMediaType(f"Post {STRUCTURED}, {BATCH}, {NDJSON}, or application/json with ce- headers.")
+    event = event_of(headers, content_type, await read_body(request, EVENT_BYTES_MAX))
     return _receipt(await log.append_one(proposal_of(event, caller)))
 
 

@@ -68,7 +68,7 @@ class Contestants:
             # tags by position have no index in the log, on purpose
             cursor.execute("CREATE INDEX preload ON log.tag (position)")
             for statement in _PRELOAD.strip().rstrip(";").split(";"):
-                cursor.execute(statement)  # type: ignore[arg-type]
+                cursor.execute(statement)
             cursor.execute("DROP INDEX log.preload")
         return Sample(operations=1, seconds=time.perf_counter() - began)
 

@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any, cast
 
 import msgspec
 from eventsourcing.dcb.api import DCBAppendCondition, DCBEvent, DCBQuery, DCBQueryItem
@@ -16,7 +17,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 
 from contracts.envelope import decode
-from contracts.facts import RegisterCandidate
+from contracts.facts import Fact, RegisterCandidate
 from contracts.facts.fact import REFERENCE
 from services.edge import server
 from services.edge.keys import keys_at
@@ -125,14 +126,18 @@ class Decisions:
 def _query(selectors: Iterable[Selector]) -> DCBQuery:
     return DCBQuery(
         [
-            DCBQueryItem([name for fact in selector.types for name in fact.wire_names()], list(selector.tags))
+            DCBQueryItem([name for fact in _facts(selector) for name in fact.wire_names()], list(selector.tags))
             for selector in selectors
         ]
     )
 
 
+def _facts(selector: Selector) -> Iterable[type[Fact]]:
+    return cast("Iterable[type[Fact]]", selector.types)
+
+
 @post("/v1/events", status_code=201)
-async def record(request: Request, caller: NamedDependency[Caller]) -> Response[bytes]:
+async def record(request: Request[Any, Any, Any], caller: NamedDependency[Caller]) -> Response[bytes]:
     """A single event."""
     decisions: Decisions = request.app.state["decisions"]
     proposal = proposal_of(from_json(strict_json.parse(await request.body())), caller)
@@ -141,7 +146,7 @@ async def record(request: Request, caller: NamedDependency[Caller]) -> Response[
 
 
 def main(kind: str, port: str, *arguments: str) -> None:
-    app = {"noop": noop, "library": library}[kind](*arguments)
+    app = library(*arguments) if kind == "library" else noop()
     server.run(app, host="127.0.0.1", port=int(port), drain=asyncio.Event())
 
 

@@ -1,8 +1,8 @@
 """`python -m services.contract_files`: write the contracts as files, for those who do not read Python.
 
-`contracts/openapi.json`, `problems.json`, `schemas/` and `examples/` are made from the code; `--check` tells which of
-them are stale. `contracts/shipped/` holds the schemas of the last release and an example of every version ever
-released: `--ship`, at a release, takes those of today, and refuses what would break the ones before.
+`contracts/openapi.json`, `asyncapi.json`, `problems.json`, `schemas/` and `examples/` are made from the code; `--check`
+tells which of them are stale. `contracts/shipped/` holds the schemas of the last release and an example of every
+version ever released: `--ship`, at a release, takes those of today, and refuses what would break the ones before.
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any
 import httpx2
 import msgspec
 
+from contracts.async_api import async_api
 from contracts.catalogue import PROBLEMS
 from contracts.evolution import refusal
 from contracts.examples import EXAMPLES
@@ -28,6 +29,7 @@ def contract_files() -> dict[str, bytes]:
     """Every generated file by its path below `contracts/`."""
     return {
         "openapi.json": _json(msgspec.json.decode(asyncio.run(_openapi())), order="sorted"),
+        "asyncapi.json": _json(async_api()),
         "problems.json": _json([PROBLEMS[slug]._asdict() for slug in sorted(PROBLEMS)]),
         **{f"schemas/{name}.json": _json(schema) for name, schema in schemas().items()},
         **{f"examples/{type_name}.json": entry for type_name, entry in EXAMPLES.items()},
@@ -53,7 +55,7 @@ def stale(files: dict[str, bytes], contracts: Path = CONTRACTS) -> list[str]:
     """The paths of the files that are missing, differ, or are no longer made."""
     there = {
         path.relative_to(contracts).as_posix(): path.read_bytes()
-        for pattern in ("openapi.json", "problems.json", "schemas/*", "examples/*")
+        for pattern in ("openapi.json", "asyncapi.json", "problems.json", "schemas/*", "examples/*")
         for path in contracts.glob(pattern)
     }
     return sorted(path for path in files.keys() | there.keys() if files.get(path) != there.get(path))

@@ -31,7 +31,10 @@ def main() -> None:
     )
     modules = [importlib.import_module(f"tests.bench.{name}") for name in arguments.tables or TABLES]
     settings = dict(setting.split("=", 1) for setting in arguments.postgres)
-    text = uvloop.run(_measured(modules, plan, settings))
+    try:
+        text = uvloop.run(_measured(modules, plan, settings))
+    except KeyboardInterrupt:
+        sys.exit("interrupted; nothing is left behind")
     if arguments.save:
         report.save(text)
 

@@ -5,7 +5,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from services.embedded.readiness import free_port
 from tests.bench.candidates import BARE_ENTRY
 from tests.bench.child import Child, child
 from tests.bench.measure import Case, Comparison, Samples, compare, repeated
+from tests.bench.processes import ProcessId
 from tests.bench.report import FIGURES, Table, refusals, rows_of
 from tests.bench.run import LIBRARY, UMADB, Run
 from tests.bench.servers import Log
@@ -92,14 +93,23 @@ async def _stage(run: Run, preloaded: Log, uma: Path | None) -> AsyncIterator[Ma
             stack.callback(shutil.rmtree, fresh)
             await asyncio.to_thread(os.sync)  # what was copied is not written while others are measured
             peer, process_id = await enter(_uma(run, fresh))
-            cases |= {_name(UMA, n): peer.case(run.plan, lambda: [process_id()], "append", callers=n) for n in CALLERS}
+            cases |= {
+                _name(UMA, n): peer.case(run.plan, {"server_cpu_s": process_id}, "append", callers=n) for n in CALLERS
+            }
         yield cases
 
 
-def _cases(run: Run, of: Child, do: str, what: str, callers: tuple[int, ...], **order: str) -> dict[str, Case]:
-    return {
-        _name(what, n): of.case(run.plan, lambda: [run.servers.postgres_id], do, callers=n, **order) for n in callers
-    }
+def _cases(
+    run: Run,
+    of: Child,
+    do: str,
+    what: str,
+    callers: tuple[int, ...],
+    watched: Mapping[str, ProcessId] | None = None,
+    **order: str,
+) -> dict[str, Case]:
+    watched = run.servers.watched() if watched is None else watched
+    return {_name(what, n): of.case(run.plan, watched, do, callers=n, **order) for n in callers}
 
 
 @contextlib.asynccontextmanager
@@ -118,7 +128,7 @@ async def _uma_preloaded(run: Run, log: Log) -> AsyncIterator[Path | None]:
 
 
 @contextlib.asynccontextmanager
-async def _uma(run: Run, folder: Path) -> AsyncIterator[tuple[Child, Callable[[], int | None]]]:
+async def _uma(run: Run, folder: Path) -> AsyncIterator[tuple[Child, ProcessId]]:
     """A UmaDB server on this folder, with its defaults, and its client."""
     port = free_port()
     binary = str(Path(sys.executable).with_name("umadb"))

@@ -17,7 +17,10 @@ KINDS = ("boundary read", "decision")
 CALLERS = (1, 64)
 DECISIONS = 250
 """So many in a case, half of the smallest log's persons: each adds an event to a boundary."""
-SHOWN = {**FIGURES, "rss_mb": "writer's memory, MB"}
+SHOWN = {
+    **{figure: FIGURES[figure] for figure in FIGURES if figure != "server_cpu_us"},
+    "rss_mb": "writer's memory, MB",
+}
 
 
 async def measure(run: Run) -> Table:
@@ -65,7 +68,7 @@ async def _stage(run: Run, logs: Mapping[str, Log]) -> AsyncIterator[Mapping[str
         cases: dict[str, Case] = {}
         for size, log in used.items():
             ours = await enter(child("log", log.url, *log.persons))
-            case = partial(ours.case, run.plan, lambda: [run.servers.postgres_id], persons="scattered")
+            case = partial(ours.case, run.plan, run.servers.watched(), persons="scattered")
             for n in CALLERS:
                 cases[_name("boundary read", size, n)] = case("read", callers=n)
                 cases[_name("decision", size, n)] = case("decide", callers=n, limit=DECISIONS)

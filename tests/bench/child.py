@@ -9,7 +9,7 @@ import contextlib
 import gc
 import math
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import msgspec
 
 from services.edge.server import GC_THRESHOLD
 from tests.bench.measure import Case, Plan, Sample
-from tests.bench.processes import cpu_s
+from tests.bench.processes import ProcessId, cpu_s
 
 READY = b"ready\n"
 STOP_S = 10.0
@@ -41,14 +41,18 @@ class Child:
         self._process.stdin.write(msgspec.json.encode({"do": do, **order}) + b"\n")
         return msgspec.json.decode(await self._line(), type=Sample, strict=False)
 
-    def case(self, plan: Plan, servers: Callable[[], Iterable[int | None]], do: str, **order: Any) -> Case:
-        """A case that has it work for the plan's seconds, after a warm-up. servers: whose CPU time is told beside."""
+    def case(self, plan: Plan, watched: Mapping[str, ProcessId], do: str, **order: Any) -> Case:
+        """A case that has it work for the plan's seconds, after a warm-up.
+
+        watched: the members of the sample that hold servers' CPU time, and the servers' processes.
+        """
 
         async def measured() -> Sample:
             await self.ask(do, **order, seconds=plan.warm_up_s)
-            before = cpu_s(*servers())
+            before = {name: cpu_s(process_id()) for name, process_id in watched.items()}
             sample = await self.ask(do, **order, seconds=plan.seconds)
-            return msgspec.structs.replace(sample, server_cpu_s=cpu_s(*servers()) - before)
+            used = {name: cpu_s(process_id()) - before[name] for name, process_id in watched.items()}
+            return msgspec.structs.replace(sample, **used)
 
         return measured
 

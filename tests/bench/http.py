@@ -44,7 +44,6 @@ async def measure(run: Run) -> Table:
             f"{CONNECTIONS} connections unless it says otherwise, {BATCH_CONNECTIONS} for batches, one for NDJSON; the"
             " client is one Python process and shares the cores. One server process each, uvicorn with httptools and"
             " uvloop; ours is `certibranche serve`, tokens checked, full decisions, fsync on.",
-            "Server CPU: of the HTTP server and PostgreSQL together.",
             f"COPY: rows made in advance, {COPY_EVENTS} a transaction, into empty tables like the log's.",
             "The library's recorder runs the same token check, slices and encoding in threads; it does not look for"
             " repeated ids. Latencies of batches are those of requests.",
@@ -92,12 +91,9 @@ async def _cases(run: Run, log: Log) -> AsyncIterator[Mapping[str, Case]]:
 
 
 def _case(run: Run, client: Child, registry: Registry, do: str, **order: str | int) -> Case:
-    """A case of the client against a server, whose CPU is counted with that of PostgreSQL."""
-
-    def servers() -> tuple[int | None, ...]:
-        return registry.process_id(), run.servers.postgres_id
-
-    return client.case(run.plan, servers, do, port=registry.port, token=registry.token, **order)
+    """A case of the client against a server."""
+    watched = run.servers.watched(registry.process_id)
+    return client.case(run.plan, watched, do, port=registry.port, token=registry.token, **order)
 
 
 async def _copy_case(run: Run, log: Log) -> Case:
@@ -110,9 +106,11 @@ async def _copy_case(run: Run, log: Log) -> Case:
     rows = generated.rows(await generated.type_ids(connection), 0, islice(facts, COPY_EVENTS))
     await connection.close()
 
+    postgres = run.servers.watched()["postgres_cpu_s"]
+
     async def measured() -> Sample:
         connection = await asyncpg.connect(log.url)
-        before, cpu_before, taken, copies = cpu_s(run.servers.postgres_id), time.process_time(), 0.0, 0
+        before, cpu_before, taken, copies = cpu_s(postgres()), time.process_time(), 0.0, 0
         while taken < run.plan.seconds:
             taken += await _copied(connection, rows)
             copies += 1
@@ -121,7 +119,7 @@ async def _copy_case(run: Run, log: Log) -> Case:
             operations=copies * len(rows.events),
             seconds=taken,
             cpu_s=time.process_time() - cpu_before,
-            server_cpu_s=cpu_s(run.servers.postgres_id) - before,
+            postgres_cpu_s=cpu_s(postgres()) - before,
         )
 
     return measured

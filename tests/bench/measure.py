@@ -36,8 +36,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One case, once. p50_ms, p99_ms: of an operation. cpu_s: of the process that asked; server_cpu_s: of the server.
+    """One case, once. p50_ms, p99_ms: of an operation. cpu_s: of the process that asked.
 
+    postgres_cpu_s: of all of PostgreSQL. server_cpu_s: of the server before it or in its place: HTTP, UmaDB.
     refused: operations that failed; they are not among `operations`. rss_mb: memory of the process that asked.
     """
 
@@ -46,6 +47,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     p50_ms: float = math.nan
     p99_ms: float = math.nan
     cpu_s: float = math.nan
+    postgres_cpu_s: float = math.nan
     server_cpu_s: float = math.nan
     refused: int = 0
     rss_mb: float = math.nan
@@ -66,8 +68,13 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return 1e6 * self.cpu_s / max(1, self.operations)
 
     @property
+    def postgres_cpu_us(self) -> float:
+        """CPU of an operation in PostgreSQL."""
+        return 1e6 * self.postgres_cpu_s / max(1, self.operations)
+
+    @property
     def server_cpu_us(self) -> float:
-        """CPU of an operation in the server."""
+        """CPU of an operation in the other server."""
         return 1e6 * self.server_cpu_s / max(1, self.operations)
 
 

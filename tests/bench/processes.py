@@ -1,18 +1,23 @@
 """CPU time of servers, from /proc: all of a process and its descendants, those that have ended too."""
 
+import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
-def cpu_s(*process_ids: int | None) -> float:
-    """CPU time of these processes' trees so far, in steps of 10 ms; nan where it is not to be found."""
+ProcessId = Callable[[], int | None]
+"""Tells a server's process, None while it has none."""
+
+
+def cpu_s(process_id: int | None) -> float:
+    """CPU time of a process and all below it so far, in steps of 10 ms; nan where it is not to be found."""
     try:
-        ticks = sum(_ticks(process_id) for process_id in process_ids if process_id is not None)
+        return math.nan if process_id is None else _ticks(process_id) / TICKS_PER_S
     except FileNotFoundError:  # no /proc; or it has ended, then its figures are gone
-        return float("nan")
-    return ticks / TICKS_PER_S if any(process_ids) else float("nan")
+        return math.nan
 
 
 def _ticks(process_id: int) -> int:

@@ -12,7 +12,7 @@ from tests.bench.servers import Log
 COPY, HTTP = "COPY TO STDOUT, binary, unparsed", "HTTP, NDJSON, bytes as stored"
 READER, DECODED = "in process, bytes as stored", "in process, facts decoded"
 PEER = "library, DCB recorder"
-SHOWN = ("rate", "cpu_us", "server_cpu_us")
+SHOWN = ("rate", "cpu_us", "server_cpu_us", "postgres_cpu_us")
 
 
 async def measure(run: Run) -> Table:
@@ -31,7 +31,7 @@ async def measure(run: Run) -> Table:
         columns=["case, entries", *(FIGURES[figure] for figure in SHOWN)],
         rows=rows_of(samples, (COPY, READER, DECODED, HTTP, PEER), SHOWN),
         notes=[
-            f"{log.events} entries. Server CPU: of PostgreSQL, and over HTTP of `certibranche serve` too.",
+            f"{log.events} entries. Client CPU: of the process that reads.",
             *run.missing(),
         ],
     )
@@ -39,9 +39,7 @@ async def measure(run: Run) -> Table:
 
 @contextlib.asynccontextmanager
 async def _cases(run: Run, log: Log) -> AsyncIterator[Mapping[str, Case]]:
-    def postgres() -> list[int | None]:
-        return [run.servers.postgres_id]
-
+    postgres = run.servers.watched()
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
         registry = await enter(run.servers.registry(log))
@@ -51,7 +49,7 @@ async def _cases(run: Run, log: Log) -> AsyncIterator[Mapping[str, Case]]:
             COPY: ours.case(run.plan, postgres, "copy_out"),
             READER: ours.case(run.plan, postgres, "replay", decoded=False),
             DECODED: ours.case(run.plan, postgres, "replay", decoded=True),
-            HTTP: client.case(run.plan, lambda: [*postgres(), registry.process_id()], "replay", **to),
+            HTTP: client.case(run.plan, run.servers.watched(registry.process_id), "replay", **to),
         }
         if LIBRARY:
             library = await enter(child("library", log.url))

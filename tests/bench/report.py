@@ -45,6 +45,7 @@ FIGURES = {
     "p99_ms": "p99 ms",
     "cpu_us": "client CPU µs",
     "server_cpu_us": "server CPU µs",
+    "postgres_cpu_us": "PostgreSQL CPU µs",
 }
 
 

@@ -25,6 +25,7 @@ from services.log.migrations import migrate
 from services.registry.app import LOG_MIGRATIONS
 from tests.bench import generated
 from tests.bench.candidates import Persons
+from tests.bench.processes import ProcessId
 
 EVENTS_EACH = 20
 
@@ -49,7 +50,7 @@ class Registry(NamedTuple):
 
     port: int
     token: str
-    process_id: Callable[[], int | None]
+    process_id: ProcessId
 
 
 class Servers:
@@ -62,10 +63,10 @@ class Servers:
         self.supervisor = Supervisor(tell)
         self._logs: dict[str, Log] = {}
 
-    @property
-    def postgres_id(self) -> int | None:
-        """The process of PostgreSQL's postmaster."""
-        return self.supervisor.process_id("postgres")
+    def watched(self, server: ProcessId | None = None) -> dict[str, ProcessId]:
+        """Whose CPU time is told beside a sample: PostgreSQL's, and another server's."""
+        postgres: dict[str, ProcessId] = {"postgres_cpu_s": partial(self.supervisor.process_id, "postgres")}
+        return postgres if server is None else postgres | {"server_cpu_s": server}
 
     def has(self, name: str) -> bool:
         """Whether the log of this name is generated already."""
@@ -105,7 +106,7 @@ class Servers:
         *,
         environment: Mapping[str, str] | None = None,
         ready: Callable[[], Awaitable[bool]],
-    ) -> AsyncIterator[Callable[[], int | None]]:
+    ) -> AsyncIterator[ProcessId]:
         """A server while it is needed; gives what tells its process."""
         supervisor = Supervisor(self.tell)
         log = self.folder.logs / f"{name}.log"

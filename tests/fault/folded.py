@@ -70,7 +70,9 @@ def _counts(events: Sequence[Placed]) -> dict[str, list[Any]]:
         "alias": list(known.kept_ids.items()),
         "delta": [(delta.position, *delta.cell, *delta[2:]) for delta in changes.deltas],
         "cell": _sums((delta.cell, delta[2:]) for delta in changes.deltas),
-        "persons_delta": [(delta.year, delta.branch, delta.position, delta.persons) for delta in changes.persons_deltas],
+        "persons_delta": [
+            (delta.year, delta.branch, delta.position, delta.persons) for delta in changes.persons_deltas
+        ],
         "persons": _sums(((delta.year, delta.branch), (delta.persons,)) for delta in changes.persons_deltas),
         "objective": [(of.year, of.position, of.beneficiaries) for of in changes.objectives],
     }

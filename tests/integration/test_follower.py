@@ -126,7 +126,9 @@ async def test_two_runners_of_the_real_views_give_what_one_gives(log: FilledLog)
         tables = await log.pool.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", view)
         for table in tables:
             await log.pool.execute(f"TRUNCATE {view}.{table['tablename']}")
-    await log.pool.execute("UPDATE projections.view SET position = 0, events = 0, digest = decode(repeat('00', 32), 'hex')")
+    await log.pool.execute(
+        "UPDATE projections.view SET position = 0, events = 0, digest = decode(repeat('00', 32), 'hex')"
+    )
     runners = [log.follower(view(), size) for view in (CompetenciesView, CountsView, EntriesView) for size in (1, 2, 3)]
     await asyncio.gather(*(drain(runner) for runner in runners))
     assert await log.contents() == expected

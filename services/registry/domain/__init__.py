@@ -1,15 +1,10 @@
 """What may happen: a pure decision for each command, as the library's slices. No clock, dice, I/O or framework here."""
 
-from collections.abc import Callable
-
 from eventsourcing.dcb.domain import Slice
 
 from contracts import facts
 from contracts.facts import Fact, Part
 from services.registry.domain import catalogue, certificates, evaluations, juries, persons, registrations, validations
-from services.registry.domain.circumstances import Circumstances
-
-Decide = Callable[[Part, Circumstances], Slice[Fact]]
 
 DECISIONS: dict[type[Part], type[Slice[Fact]]] = {
     facts.PublishCertification: catalogue.PublishCertification,

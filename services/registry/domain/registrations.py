@@ -163,11 +163,9 @@ def refuse_overlap(registered: CandidateRegistered, person: Person, reference: R
     """Refuse beside another open registration with a bloc in common, or for the same certification (R6)."""
     blocs = set(target_blocs(registered, reference))
     for other in person.open_registrations():
-        if other.registration_id == registered.registration_id or other.inscription is None:
-            continue
-        common = sorted(blocs & set(target_blocs(other.inscription, reference)))
-        whole = "CERTIFICATION" in (registered.target, other.inscription.target)
-        if common or (whole and other.inscription.certification_id == registered.certification_id):
+        common = sorted(blocs & set(target_blocs(other.known, reference)))
+        whole = "CERTIFICATION" in (registered.target, other.known.target)
+        if common or (whole and other.known.certification_id == registered.certification_id):
             raise RegistrationOverlaps(
                 f"Registration {other.registration_id} is open for {', '.join(common) or 'the same certification'}.",
                 rule="R6",

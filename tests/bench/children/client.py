@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from functools import partial
 
 import msgspec
@@ -21,6 +21,8 @@ from tests.bench.measure import Sample
 BATCH = 100
 CHUNK_LINES = 100
 CHUNK_BYTES = 1 << 16
+AHEAD_LINES = 4_000
+"""Lines sent and not answered yet: without a bound the sockets' buffers would hold seconds of work."""
 
 _encoder = msgspec.json.Encoder()
 _ids = itertools.count()
@@ -40,7 +42,7 @@ class Connection:
         length = int(answered.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
         return int(answered[9:12]), await self._reader.readexactly(length)
 
-    async def stream(self, head: bytes, chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    async def stream(self, head: bytes, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         """Send chunks as they come, and give the parts of the answer as they are on the wire."""
         sending = asyncio.create_task(self._send(head, chunks))
         tail = b""
@@ -52,9 +54,11 @@ class Connection:
             yield part
         await sending
 
-    async def _send(self, head: bytes, chunks: Iterator[bytes]) -> None:
+    async def _send(self, head: bytes, chunks: AsyncIterator[bytes]) -> None:
         self._writer.write(head + b"Transfer-Encoding: chunked\r\n\r\n")
-        for chunk in chunks:
+        async for chunk in chunks:
+            if not chunk:  # it would end the body
+                continue
             self._writer.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
             await self._writer.drain()
         self._writer.write(b"0\r\n\r\n")
@@ -106,24 +110,26 @@ class Client:
         """One long stream of events, until the seconds are over and all are answered."""
         head = _head("POST", "/v1/events", port, token, "application/x-ndjson")
         body = partial(_event, self._of(port, persons))
+        answered = Marks(b'"status":201')
         lines = 0
         stop = time.perf_counter() + seconds
 
-        def chunks() -> Iterator[bytes]:
+        async def chunks() -> AsyncIterator[bytes]:
             nonlocal lines
             while time.perf_counter() < stop:
+                await answered.reach(lines - AHEAD_LINES)
                 lines += CHUNK_LINES
                 yield b"".join(body() + b"\n" for _ in range(CHUNK_LINES))
 
-        sample = await _streamed(port, head, chunks(), b'"status":201')
+        sample = await _streamed(port, head, chunks(), answered)
         return msgspec.structs.replace(sample, refused=lines - sample.operations)
 
     async def replay(self, port: int, token: str, seconds: float) -> Sample:
         """The whole log as NDJSON, once and again until the seconds are over; its bytes are counted, not parsed."""
         head = _head("GET", "/v1/log/entries", port, token, "application/x-ndjson")
-        taken = [await _streamed(port, head, iter(()), b"}\n")]
+        taken: list[Sample] = []
         while sum(sample.seconds for sample in taken) < seconds:
-            taken.append(await _streamed(port, head, iter(()), b"}\n"))
+            taken.append(await _streamed(port, head, _nothing(), Marks(b"}\n")))
         return Sample(
             operations=sum(sample.operations for sample in taken),
             seconds=sum(sample.seconds for sample in taken),
@@ -166,18 +172,43 @@ def _closed(connections: list[Connection], sample: Sample) -> Sample:
     return sample
 
 
-async def _streamed(port: int, head: bytes, chunks: Iterator[bytes], mark: bytes) -> Sample:
+async def _nothing() -> AsyncIterator[bytes]:
+    """A body without bytes."""
+    yield b""
+
+
+class Marks:
+    """How often a mark has occurred in a stream."""
+
+    def __init__(self, mark: bytes) -> None:
+        self.count = 0
+        self._mark = mark
+        self._rest = b""
+        self._more = asyncio.Event()
+
+    def look(self, part: bytes) -> None:
+        """Count in the next part. A mark may be cut between two; none is counted twice."""
+        seen = self._rest + part
+        self.count += seen.count(self._mark)
+        self._rest = seen[len(seen) - len(self._mark) + 1 :]
+        self._more.set()
+
+    async def reach(self, count: int) -> None:
+        """Returns once there are so many."""
+        while self.count < count:
+            self._more.clear()
+            await self._more.wait()
+
+
+async def _streamed(port: int, head: bytes, chunks: AsyncIterator[bytes], marks: Marks) -> Sample:
     """A stream in both directions; the operations are the marks in the answer."""
     (connection,) = await _connections(port, 1)
     began, cpu_began = time.perf_counter(), time.process_time()
-    marks, rest = 0, b""
     async for part in connection.stream(head, chunks):
-        seen = rest + part
-        marks += seen.count(mark)
-        rest = seen[len(seen) - len(mark) + 1 :]  # a mark may be cut, none is counted twice
+        marks.look(part)
     connection.close()
     cpu_s = time.process_time() - cpu_began
-    return Sample(operations=marks, seconds=time.perf_counter() - began, cpu_s=cpu_s)
+    return Sample(operations=marks.count, seconds=time.perf_counter() - began, cpu_s=cpu_s)
 
 
 async def main(scattered: Persons, singles: Persons) -> None:

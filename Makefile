@@ -12,7 +12,7 @@ export UV_CACHE_DIR := $(CURDIR)/.tools/cache
 export PIP_CACHE_DIR := $(CURDIR)/.tools/cache/pip
 endif
 
-.PHONY: setup run test check fmt contracts bench
+.PHONY: setup run test check fmt contracts bench test-cluster
 
 setup: $(UV)  ## install what uv.lock names into .venv; quick when nothing changed
 	@$(UV) sync --locked --quiet --python 3.11
@@ -22,6 +22,9 @@ run: setup  ## the whole registry on this machine
 
 test: check  ## everything that must pass
 	$(BIN)/pytest
+
+test-cluster: setup  ## three NATS servers that die, under posting: about two minutes
+	$(BIN)/pytest tests/cluster -s
 
 check: setup
 	$(BIN)/ruff check

@@ -28,7 +28,6 @@ log = logging.getLogger("subscriber")
 
 FETCH_EVENTS = 500
 FETCH_S = 2.0
-HEARTBEAT_S = 0.5
 IDLE_ROUNDS_MAX = 5
 """After so many fetches without an event the cursor is set anew, for it may have been deleted."""
 
@@ -37,7 +36,7 @@ PAUSE_MIN_S = 0.1
 PAUSE_MAX_S = 5.0
 
 TROUBLE = (nats.errors.Error, JetStreamError, OSError, TimeoutError, http.client.HTTPException)
-"""What passes: no connection, no answer, no such consumer at the moment, an answer that breaks off. urllib's errors are OSErrors."""
+"""What passes: no connection, no answer, no consumer at the moment, half an answer. urllib's errors are OSErrors."""
 
 
 class Event(NamedTuple):
@@ -71,6 +70,7 @@ class Subscriber:
     older: where events come from that the stream no longer holds; None if the stream is unbounded.
     filtered: the durable has filters, so that positions have gaps. Then nothing shows that an event has expired
     before it was read: give a filtered durable to a subscriber only where the stream is unbounded.
+    fetch_s: how long the server holds a fetch open while there are no events.
     """
 
     def __init__(
@@ -82,6 +82,7 @@ class Subscriber:
         *,
         older: Older | None = None,
         filtered: bool = False,
+        fetch_s: float = FETCH_S,
     ) -> None:
         self._jetstream: JetStreamContext = client.jetstream(timeout=ANSWER_S)
         self._stream = stream
@@ -89,6 +90,7 @@ class Subscriber:
         self._store = store
         self._older = None if filtered else older
         self._filtered = filtered
+        self._fetch_s = fetch_s
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow until `stop` is set and a fetch is over. Raises NotTheLog, and what the store raises."""
@@ -109,7 +111,7 @@ class Subscriber:
         try:
             deliveries = idle_rounds = 0
             while not stop.is_set() and idle_rounds < IDLE_ROUNDS_MAX:
-                messages = await _fetch(cursor)
+                messages = await _fetch(cursor, self._fetch_s)
                 idle_rounds = 0 if messages else idle_rounds + 1
                 if not messages and not deliveries:
                     await self._read_older()  # an empty stream says nothing of what it has held
@@ -168,9 +170,9 @@ def _without_holes(messages: Sequence[Msg], deliveries: int) -> Sequence[Msg]:
     return messages
 
 
-async def _fetch(cursor: JetStreamContext.PullSubscription) -> list[Msg]:
+async def _fetch(cursor: JetStreamContext.PullSubscription, fetch_s: float) -> list[Msg]:
     try:
-        return await cursor.fetch(FETCH_EVENTS, timeout=FETCH_S, heartbeat=HEARTBEAT_S)
+        return await cursor.fetch(FETCH_EVENTS, timeout=fetch_s, heartbeat=fetch_s / 4)
     except nats.errors.TimeoutError:
         return []
 

@@ -4,6 +4,7 @@ A slice's boundary may grow with what it has folded (evaluation → registration
 again until its boundary stops growing; what is missing on the way is read for the whole group in one statement.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
@@ -51,12 +52,17 @@ def wanted_by(folded: Slice[Fact]) -> Wanted:
 
 
 class Boundary:
-    """The facts read so far and, behind them, those that the running group has decided."""
+    """The facts read so far and, behind them, those that the running group has decided.
+
+    Kept from group to group while no other writer appends: what was read then still is all there is.
+    """
 
     def __init__(self) -> None:
         self._read: Wanted = {}
         self._facts: dict[str, list[Placed]] = {}
         self._journal: list[str] = []
+        self._touched: Counter[str] = Counter()
+        self._size = 0
 
     def fold(self, make: Make, begun: Folded | None = None) -> Folded:
         """A slice with its boundary folded as far as it is loaded.
@@ -104,25 +110,30 @@ class Boundary:
 
     def load(self, wanted: Wanted, read: Iterable[tuple[str, Placed]]) -> None:
         """Take in what was read of the log: all facts of these tags and types, in order of position for each tag."""
-        before = {tag: self._facts.pop(tag, []) for tag in wanted}
-        for tag, bits in wanted.items():
-            self._read[tag] = self._read.get(tag, 0) | bits
+        found: dict[str, list[Placed]] = {}
         for tag, placed in read:
-            self._facts.setdefault(tag, []).append(placed)
-        for tag, facts in before.items():  # what the group has decided comes behind; what was read before is known
-            known = {position for position, _ in self._facts.get(tag, ())}
-            if new := [placed for placed in facts if placed[0] not in known]:
-                self._facts[tag] = sorted(self._facts.get(tag, []) + new, key=_position)
+            found.setdefault(tag, []).append(placed)
+        for tag, bits in wanted.items():
+            self._read[tag] = self._read.pop(tag, 0) | bits
+            facts = found.get(tag, [])
+            if before := self._facts.pop(tag, None):  # of other types, or decided by the group: some may be read anew
+                self._size -= len(before)
+                facts = sorted(dict(before + facts).items(), key=_position)
+            if facts:
+                self._facts[tag] = facts
+                self._size += len(facts)
 
     def add(self, position: int, fact: Fact, tags: Sequence[str]) -> None:
         """A fact that the group has decided: those after it see it."""
         for tag in tags:
             self._facts.setdefault(tag, []).append((position, fact))
+            self._touched[tag] += 1
         self._journal.extend(tags)
+        self._size += len(tags)
 
     def touched(self, wanted: Wanted) -> bool:
         """Whether the group has decided a fact with one of these tags."""
-        return any(tag in wanted for tag in self._journal)
+        return any(self._touched[tag] for tag in wanted)
 
     def mark(self) -> int:
         """A point to which `rewind` can return."""
@@ -131,4 +142,20 @@ class Boundary:
     def rewind(self, mark: int) -> None:
         """Forget the facts added since the mark."""
         while len(self._journal) > mark:
-            self._facts[self._journal.pop()].pop()
+            tag = self._journal.pop()
+            self._facts[tag].pop()
+            self._touched[tag] -= 1
+            self._size -= 1
+
+    def keep(self, facts_max: int) -> None:
+        """The group is committed: keep what is known whole, of the tags read last, up to about so many facts."""
+        for tag in self._touched:
+            if tag not in self._read:  # what came before these facts was never read
+                self._size -= len(self._facts.pop(tag))
+        self._journal.clear()
+        self._touched.clear()
+        for tag in list(self._read) if self._size + len(self._read) > facts_max else ():
+            self._size -= len(self._facts.pop(tag, ()))
+            del self._read[tag]
+            if self._size + len(self._read) <= facts_max // 2:
+                break

@@ -25,6 +25,9 @@ CLOCK_SKEW_MAX = timedelta(seconds=60)
 LOCKED_AFTER_A_MISS = 16
 """Groups that run behind the lock once another writer came between: where there was one there are more."""
 
+CACHED_FACTS_MAX = 200_000
+"""Facts and tags that are kept between groups: some hundred megabytes at most."""
+
 CONNECTION_SETTINGS = {
     "application_name": "certibranche log",
     # A plan made while the tables were small, or statistics missing, must not turn into a scan of the log.
@@ -89,6 +92,7 @@ class Transactor:
         self._began_at: datetime | None = None
         self._recorded_at = datetime.min.replace(tzinfo=UTC)
         self._locked_groups = 0
+        self._boundary = Boundary()
         self._type_names: dict[int, str] = {}
         self._type_ids: dict[str, int] = {}
         self._type_masks: dict[int, int] = {}
@@ -123,6 +127,8 @@ class Transactor:
         """The group is committed: what it knew and decided is what the next one begins with."""
         self._reference, self._reference_head = group.reference, group.head + len(group.appends)
         self._recorded_at = group.recorded_at
+        self._boundary = group.boundary
+        self._boundary.keep(CACHED_FACTS_MAX)
         return outcomes
 
     async def _decide_and_put(
@@ -138,7 +144,7 @@ class Transactor:
 
     async def _look(self, connection: asyncpg.Connection, units: Sequence[Unit]) -> Group:
         """What deciding needs to know, as far as it can be told before deciding."""
-        boundary = Boundary()
+        boundary, self._boundary = self._boundary, Boundary()  # kept again once the group is committed
         now = datetime.now(UTC)
         guess = Circumstances(max(now, self._recorded_at), self._began_at or now, self._reference)
         proposals = [proposal for unit in units for proposal in unit.proposals]
@@ -159,6 +165,8 @@ class Transactor:
             else:
                 head, recorded_at = position, at
         events.sort(key=lambda found: found[1][0])
+        if head != self._reference_head:  # another writer appended: nothing that is known is sure any more
+            boundary, folded = Boundary(), {}
         boundary.load(wanted, events)
         if recorded_at - now > CLOCK_SKEW_MAX:
             raise Unavailable(

@@ -197,36 +197,41 @@ async def test_a_holder_stopped_within_its_transaction_stands_in_nobodys_way(log
 
 
 class Cable:
-    """A socket of the database that can be cut: what was connected hangs, and nobody connects any more."""
+    """A socket of the database that can be cut: what was connected is lost, and nobody connects any more."""
 
     def __init__(self, database_url: str, folder: Path) -> None:
         parts = urlsplit(database_url)
         self._socket = Path(parse_qs(parts.query)["host"][0]) / ".s.PGSQL.5432"
         self._own = folder / ".s.PGSQL.5432"
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path}?host={folder}"
-        self._cut = asyncio.Event()
+        self._cut = False
+        self._ends: list[asyncio.StreamWriter] = []
 
     @contextlib.asynccontextmanager
     async def laid(self) -> AsyncIterator[None]:
         server = await asyncio.start_unix_server(self._connect, self._own)
         yield
+        self.cut()
         server.close()
 
     def cut(self) -> None:
-        self._cut.set()
+        self._cut = True
+        for end in self._ends:
+            end.transport.abort()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._cut:
+            return writer.transport.abort()
         their_reader, their_writer = await asyncio.open_unix_connection(self._socket)
-        pumps = [self._pump(reader, their_writer), self._pump(their_reader, writer)]
-        await asyncio.gather(*pumps, return_exceptions=True)
-        for end in (writer, their_writer):
-            end.close()
+        self._ends += [writer, their_writer]
+        await asyncio.gather(_pump(reader, their_writer), _pump(their_reader, writer), return_exceptions=True)
+        return None
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65_536):
-            if self._cut.is_set():
-                return
-            writer.write(data)
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+    writer.close()
 
 
 async def test_a_holder_cut_off_is_replaced(log: FilledLog, tmp_path_factory: pytest.TempPathFactory) -> None:

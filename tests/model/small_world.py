@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
-from tests.model.model import Accepted, Model
+from tests.model.model import Accepted, Model, Refused
 
 Data = dict[str, Any]
 Post = tuple[str, Data]
@@ -235,3 +235,43 @@ def branch(*posts: Post) -> Model:
     play(model, ("equivalence.recognised", PARTIAL), ("equivalence.recognised", TOTAL))
     play(model, *posts)
     return model
+
+
+def refusal(model: Model, post: Post, today: date = TODAY) -> set[tuple[int, str | None]]:
+    """Why the post is refused; nothing is recorded."""
+    before = len(model.world.log)
+    result = model.post(f"certibranche.{post[0]}.v1", post[1], today)
+    assert isinstance(result, Refused), result
+    assert len(model.world.log) == before
+    return set(result.reasons)
+
+
+def publication(**changes: Any) -> Post:
+    """A certification of its own."""
+    data = {
+        "certification_id": "cqpm-new",
+        "version": 1,
+        "family": "CQPM",
+        "title": "Title",
+        "effective_from": "2018-01-01",
+        "blocs": [bloc("bloc-new")],
+    }
+    return "certification.published", changed(data, changes)
+
+
+def withdrawal(certification_id: str = "cqpm-b", **changes: Any) -> Post:
+    data = {"certification_id": certification_id, "effective_from": "2018-01-01", "reason": "SUPPRESSED"}
+    return "certification.withdrawn", changed(data, changes)
+
+
+def equivalence(data: dict[str, Any], **changes: Any) -> Post:
+    return "equivalence.recognised", changed(data | {"equivalence_id": uid("new")}, changes)
+
+
+def repeal(name: str = "partial", **changes: Any) -> Post:
+    data = {"equivalence_id": uid(name), "effective_from": "2018-06-01"}
+    return "equivalence.repealed", changed(data, changes)
+
+
+def side(certification_id: str, *bloc_ids: str) -> dict[str, Any]:
+    return {"certification_id": certification_id, "bloc_ids": list(bloc_ids)}

@@ -23,7 +23,7 @@ ALL_RULES = {
 
 
 def roam(dice: Random, steps: int) -> tuple[Model, Counter[str], Counter[str]]:
-    """Play steps against the model: it, what it accepted by fact, and the reasons it refused by rule."""
+    """Play steps against the model: it, what it accepted by fact, and what one rule alone refused, by that rule."""
     model = branch()
     careers = Careers(dice, model.world, TODAY)
     accepted: Counter[str] = Counter()
@@ -42,21 +42,22 @@ def roam(dice: Random, steps: int) -> tuple[Model, Counter[str], Counter[str]]:
                 result = model.post(f"certibranche.{name}.v1", data, TODAY, id_=id_)
         if isinstance(result, Accepted):
             accepted[name] += 1
-        else:
-            refused.update(str(rule) for _, rule in result.reasons)
+        elif len(named := {str(rule) for _, rule in result.reasons}) == 1:
+            refused.update(named)
     return model, accepted, refused
 
 
 def test_random_careers_meet_every_fact_and_every_rule() -> None:
+    """A registry that forgot a rule would accept what that rule alone refuses."""
     accepted: Counter[str] = Counter()
     refused: Counter[str] = Counter()
-    for seed in range(20):
+    for seed in range(30):
         _, some, others = roam(Random(seed), 400)
         accepted += some
         refused += others
     assert set(accepted) == {*RULES, "merge", "erase"}
     assert set(refused) - {"None"} == ALL_RULES
-    assert accepted.total() > 20 * 400 * 0.4
+    assert accepted.total() > 30 * 400 * 0.4
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])

@@ -115,7 +115,7 @@ def make_certificates(path: Path) -> None:
 
     ca = begin("tests", ca_key.public_key()).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     (path / "ca.pem").write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("localhost")])
     uses = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
     server = begin("server", key.public_key()).add_extension(names, critical=False).add_extension(uses, critical=False)
     (path / "server.pem").write_bytes(server.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))

@@ -98,7 +98,7 @@ def test_every_example_is_valid_by_its_payload_schema() -> None:
 
 
 async def test_an_independent_client_reads_the_log_from_the_stream(log: FilledLog, node: Path, tmp_path: Path) -> None:
-    """The client for Node, over TLS with an nkey: sequence = position, bytes = log, subjects and headers as promised."""
+    """The client for Node, over TLS with an nkey: sequence = position, bytes = log; subjects, headers as promised."""
     site, seed = Site(tmp_path / "site"), new_seed()
     site.add(account_name("node"), subscriber_account("node", {"nkey": public_key(seed)}))
     key = tmp_path / "node.nk"

@@ -6,11 +6,13 @@ from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 
+import click
 import httpx2
 import pytest
 import stamina
 
 from services.demo.catalogue import catalogue
+from services.demo.command import compare
 from services.demo.plan import plans
 from services.demo.play import Registry, play
 from services.demo.remote import Refused
@@ -178,3 +180,13 @@ def test_a_refusal_stops_the_demo_and_is_shown_with_what_was_posted() -> None:
         run(registry)
     assert refused.value.problem["rule"] == "I1"
     assert '"beneficiaries": 30000' in refused.value.message
+
+
+def test_other_counts_than_the_agreements_fail_the_demo() -> None:
+    by_status = {"SALARIE": {"beneficiaries": 10_623}, "DEMANDEUR_EMPLOI": {"beneficiaries": 3_134}}
+    counts = {"registered": 15_099, "beneficiaries": 13_757, "by_status": by_status, "success_rate": 0.9111}
+    compare(counts)
+    with pytest.raises(
+        click.ClickException, match=r"not those of the agreement: registered 15100, success_rate 0\.911\."
+    ):
+        compare(counts | {"registered": 15_100, "success_rate": 0.911})

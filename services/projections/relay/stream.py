@@ -17,6 +17,9 @@ CONNECT_TIMEOUT_S = 2
 RECONNECT_WAIT_S = 0.2
 PING_S = 5
 
+DUPLICATE_WINDOW_S = 120.0
+"""Of no use to us, but a server refuses one that is longer than the age."""
+
 _NAME_IN_USE = 10058
 """A stream of this name exists with another configuration; with the same one there is no error."""
 
@@ -60,6 +63,7 @@ def stream_config(name: str = STREAM, retention: Retention = FOR_EVER) -> Stream
         storage=StorageType.FILE,
         discard=DiscardPolicy.NEW,
         max_age=retention.max_age_s or 0,
+        duplicate_window=min(retention.max_age_s or DUPLICATE_WINDOW_S, DUPLICATE_WINDOW_S),
         num_replicas=retention.replicas,
         deny_delete=True,
         deny_purge=True,
@@ -124,7 +128,8 @@ async def migrate_stream(servers: Servers, name: str = STREAM, retention: Retent
                 raise
         present = (await jetstream.stream_info(name)).config
         if (present.max_age or 0, present.num_replicas) != (wanted.max_age, wanted.num_replicas):
-            await jetstream.update_stream(present.evolve(max_age=wanted.max_age, num_replicas=wanted.num_replicas))
+            kept = {"max_age": wanted.max_age, "duplicate_window": wanted.duplicate_window}
+            await jetstream.update_stream(present.evolve(**kept, num_replicas=wanted.num_replicas))
             _log.info("stream.updated", stream=name, max_age_s=wanted.max_age, replicas=wanted.num_replicas)
     finally:
         await client.close()

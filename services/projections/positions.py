@@ -63,10 +63,10 @@ class Positions:
             detail = f"Position {position} is not in the {'log' if view == LOG else 'view'} yet."
             raise Unavailable(detail, position=position) from None
 
-    async def quiet(self) -> None:
-        """Return when no group that is being committed now is still on its way. Unavailable when that takes long."""
+    async def quiet(self, *, wait_s: float = WAIT_S) -> None:
+        """Return once every group that is being committed now has been; Unavailable when one has not after `wait_s`."""
         try:
-            async with asyncio.timeout(WAIT_S):
+            async with asyncio.timeout(wait_s):
                 await self._pool.execute(_AFTER_WRITERS)
         except TimeoutError:
             raise Unavailable("The log is busy.") from None

@@ -49,7 +49,7 @@ def proposal_of(event: PostedEvent, caller: Caller) -> Proposal:
 
 
 def _draw() -> str:
-    return "".join(secrets.choice(ALPHABET) for _ in range(RANDOM_LENGTH))
+    return "".join(ALPHABET[byte % len(ALPHABET)] for byte in secrets.token_bytes(RANDOM_LENGTH))  # 32 divides 256
 
 
 class _Stored(msgspec.Struct):

@@ -41,19 +41,19 @@ class Stored(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """What the log has behind a position, up to `reached`; `stored` holds those of it that the view folds."""
+    """What the log has behind a position, up to `reached`; `stored` holds those of it that the view folds.
+
+    decoded: the same as events; None when the bytes of one are not of its type.
+    """
 
     after: int
     reached: int
     stored: Sequence[Stored]
+    decoded: Sequence[Placed] | None
 
     @property
     def length(self) -> int:
         return self.reached - self.after
-
-    def events(self) -> list[Placed]:
-        """The events, decoded. Raises what msgspec raises when the bytes of one are not of its type."""
-        return [placed(*stored) for stored in self.stored]
 
     def events_one_by_one(self) -> "list[Placed | Unreadable]":
         """The events, with those that cannot be decoded."""
@@ -112,7 +112,7 @@ class BatchReader:
         rows = await self._pool.fetch(_RANGE, after, until, limit, self._type_ids())
         if not rows:
             await self._check_end(after, until)
-            return Batch(after, after, ())
+            return Batch(after, after, (), ())
         if rows[-1][0] != after + len(rows):
             missing = next(at for at, row in enumerate(rows, after + 1) if row[0] != at)
             raise NotTheLog(f"the log has no event {missing}")
@@ -121,7 +121,7 @@ class BatchReader:
             return await self._range(after, until, limit)
         names = self._names
         stored = [Stored(row[0], names[row[1]], row[2]) for row in rows if row[2] is not None]
-        return Batch(after, rows[-1][0], stored)
+        return Batch(after, rows[-1][0], stored, _decoded(stored))  # ahead: while the server writes what came before
 
     async def _check_end(self, after: int, until: int) -> None:
         """Nothing is behind `after`: then it is the end of the log, or something is missing."""
@@ -134,6 +134,13 @@ class BatchReader:
 
     def _type_ids(self) -> list[int]:
         return [id_ for id_, name in self._names.items() if name in self._wanted]
+
+
+def _decoded(stored: Sequence[Stored]) -> Sequence[Placed] | None:
+    try:
+        return [placed(*one) for one in stored]
+    except (msgspec.MsgspecError, KeyError):
+        return None
 
 
 def _looked_at(task: "asyncio.Task[Batch]") -> None:

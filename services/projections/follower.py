@@ -174,9 +174,9 @@ class Follower:
     async def _fold(
         self, connection: Connection, schema: str, batch: Batch, parking: Parking, *, one_by_one: bool
     ) -> None:
-        if one_by_one:
+        if one_by_one or batch.decoded is None:
             await apply_one_by_one(connection, self.view, schema, batch.events_one_by_one(), parking)
-        elif ready := await parking.sift(batch.events()):
+        elif ready := await parking.sift(batch.decoded):
             await self.view.apply(connection, schema, ready)
 
     def _report(self, error: Exception, retry_in_s: float) -> None:

@@ -25,7 +25,9 @@ def folded(view: View, events: Sequence[Placed]) -> Rows:
 
 async def read_log(pool: asyncpg.Pool, view: View) -> list[Placed]:
     """The events that the view folds."""
-    return (await BatchReader(pool, view.facts).read(0, limit=1_000_000)).events()
+    decoded = (await BatchReader(pool, view.facts).read(0, limit=1_000_000)).decoded
+    assert decoded is not None
+    return list(decoded)
 
 
 async def read_rows(pool: asyncpg.Pool, view: View, build: str | None = None) -> Rows:

@@ -7,11 +7,14 @@ import httpx
 import pytest
 import pytest_asyncio
 from litestar.datastructures import State
+from prometheus_client import CollectorRegistry, generate_latest
 
 from contracts.facts import Fact
 from services.embedded.data_folder import DataFolder
 from services.projections import app
-from tests.integration.filled_log import FilledLog, filled_log
+from services.projections.exposition import counted
+from services.projections.leases import Lease
+from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.integration.read_side import read_side
 from tests.unit.careers import awarded, erased, person, published, registered, uid, validated
 
@@ -147,6 +150,35 @@ async def test_a_caller_reads_its_own_write(log: FilledLog, http: httpx.AsyncCli
     await log.follow_up()
     answer = await http.get(f"/v1/branch/counts?year=2018&min_position={head}")
     assert answer.json()["registered"] == 7
+
+
+async def test_metrics_tell_where_followers_are_and_what_they_have_counted(log: FilledLog) -> None:
+    """Out of the database: the followers' own processes have no port."""
+    lease = Lease(log.pool, "counts", metrics=lambda: counted("counts"))
+    await lease.take()
+    await log.put([registered(7, 5)])
+    await log.pool.execute(
+        "INSERT INTO projections.parked VALUES ('counts', 1, 'person:x', 'bug'), ('counts', 2, 'person:x', NULL)"
+    )
+    await log.pool.execute("UPDATE projections.view SET parked = 2 WHERE name = 'counts'")
+    registry = CollectorRegistry()
+    async with app.reading(State(), log.url, registry=registry):
+
+        async def shown() -> bool:
+            return "certibranche_view_position" in generate_latest(registry).decode()
+
+        await until(shown)
+        lines = generate_latest(registry).decode().splitlines()
+    assert f'certibranche_view_position{{view="counts"}} {float(HEAD)}' in lines
+    assert 'certibranche_view_lag_positions{view="counts"} 1.0' in lines
+    assert 'certibranche_view_parked_events{view="counts"} 2.0' in lines
+    assert 'certibranche_view_parked_keys{view="counts"} 1.0' in lines
+    assert f'certibranche_lease{{follower="counts",holder="{lease.holder}"}} 1.0' in lines
+    assert any(line.startswith('certibranche_view_batch_events_bucket{le="10.0",view="counts"}') for line in lines)
+    assert any(line.startswith('certibranche_view_batch_seconds_count{view="counts"}') for line in lines)
+    [seconds] = [line for line in lines if line.startswith('certibranche_view_lag_seconds{view="counts"}')]
+    assert float(seconds.split()[1]) > 0
+    assert "certibranche" not in generate_latest(registry).decode()
 
 
 async def test_views_are_ready(log: FilledLog) -> None:

@@ -34,7 +34,7 @@ HISTORY: list[Fact] = [
     merged(1, 2),
 ]
 DAMAGE = {
-    "competencies": "UPDATE competencies.person SET state = '{}' WHERE person_id = (SELECT min(person_id) FROM competencies.person)",
+    "competencies": f"UPDATE competencies.person SET state = '{{}}' WHERE person_id = '{uid('person', 0)}'",
     "counts": "UPDATE counts.cell SET registered = registered + 1",
     "entries": "DELETE FROM entries.tag WHERE position = 1",
 }
@@ -121,7 +121,7 @@ async def test_missing_rows_and_rows_too_many_are_named(log: FilledLog) -> None:
 async def test_another_history_is_found_though_its_rows_are_the_same(log: FilledLog) -> None:
     """Of a log that was restored or tampered with: an attribute that no fold looks at."""
     await log.pool.execute(
-        "UPDATE log.event SET entry = convert_to(replace(convert_from(entry, 'UTF8'), '\"urn:test\"', '\"urn:tset\"'), 'UTF8')"
+        "UPDATE log.event SET entry = convert_to(replace(convert_from(entry, 'UTF8'), 'urn:test', 'urn:tset'), 'UTF8')"
         " WHERE position = 7"
     )
     verdict = await Verification(CountsView(), log.pool).run()

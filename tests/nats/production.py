@@ -45,7 +45,7 @@ class Site:
 
     def environment(self, number: int = 0) -> dict[str, str]:
         """What the configuration reads from the environment."""
-        routes = ", ".join(f'"tls://127.0.0.1:{port}"' for port in self.route_ports)
+        routes = ", ".join(f'"tls://route:between-servers@127.0.0.1:{port}"' for port in self.route_ports)
         return {
             "NATS_NAME": f"n{number}",
             "NATS_PORT": str(self.ports[number]),

@@ -4,7 +4,16 @@ from eventsourcing.dcb.domain import Slice
 
 from contracts import facts
 from contracts.facts import Fact, Part
-from services.registry.domain import catalogue, certificates, evaluations, juries, persons, registrations, validations
+from services.registry.domain import (
+    catalogue,
+    certificates,
+    closings,
+    evaluations,
+    juries,
+    persons,
+    registrations,
+    validations,
+)
 
 DECISIONS: dict[type[Part], type[Slice[Fact]]] = {
     facts.PublishCertification: catalogue.PublishCertification,
@@ -17,8 +26,8 @@ DECISIONS: dict[type[Part], type[Slice[Fact]]] = {
     persons.PersonsToMerge: persons.MergePersons,
     persons.PersonToErase: persons.ErasePerson,
     facts.RegisterCandidate: registrations.RegisterCandidate,
-    facts.CloseRegistration: registrations.CloseRegistration,
-    facts.ReopenRegistration: registrations.ReopenRegistration,
+    facts.CloseRegistration: closings.CloseRegistration,
+    facts.ReopenRegistration: closings.ReopenRegistration,
     facts.RecordEvaluation: evaluations.RecordEvaluation,
     facts.CorrectEvaluation: evaluations.CorrectEvaluation,
     facts.HoldJury: juries.HoldJury,

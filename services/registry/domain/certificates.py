@@ -28,8 +28,8 @@ from contracts.refusals import (
 )
 from services.registry.domain.certificate_number import made_number
 from services.registry.domain.circumstances import Circumstances, refuse_outside
+from services.registry.domain.closings import refuse_unless_open
 from services.registry.domain.juries import refuse_other_jury
-from services.registry.domain.registrations import refuse_unless_open
 from services.registry.domain.states import (
     REGISTRATION,
     VALIDATIONS,

@@ -18,8 +18,8 @@ from contracts.refusals import (
 )
 from services.registry.domain.catalogue import repeated
 from services.registry.domain.circumstances import Circumstances, refuse_outside
+from services.registry.domain.closings import refuse_unless_open
 from services.registry.domain.reference import Reference, bloc_of, competence_ids
-from services.registry.domain.registrations import refuse_unless_open
 from services.registry.domain.states import (
     REGISTRATION,
     VALIDATIONS,

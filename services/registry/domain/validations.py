@@ -24,9 +24,9 @@ from contracts.refusals import (
 )
 from services.registry.domain import blocs
 from services.registry.domain.circumstances import Circumstances, refuse_outside
+from services.registry.domain.closings import refuse_unless_open
 from services.registry.domain.evaluations import refuse_not_in_target, refuse_validated
 from services.registry.domain.juries import refuse_other_jury
-from services.registry.domain.registrations import refuse_unless_open
 from services.registry.domain.states import (
     CERTIFICATES,
     EVALUATIONS,

@@ -173,9 +173,12 @@ class LogWriter:
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
-            connection = await self._connect()
-            await self._transactor.prepare(connection)
-            self._connection = connection
+            self._connection = await self._connect()
+            try:
+                await self._transactor.prepare(self._connection)
+            except BaseException:
+                self._disconnect()
+                raise
         return self._connection
 
     def _disconnect(self) -> None:

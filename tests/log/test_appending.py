@@ -162,13 +162,23 @@ async def test_a_caller_that_goes_away_does_not_harm_its_group(writer: LogWriter
     assert entry.entry == recorded.entry
 
 
-async def test_a_stopping_writer_answers_those_who_wait(make_writer: MakeWriter) -> None:
+async def test_a_stopping_writer_answers_those_who_wait(make_writer: MakeWriter, reader: LogReader) -> None:
     writer: LogWriter = await make_writer()
-    waiting = [asyncio.create_task(writer.append([objective()])) for _ in range(3)]
-    await asyncio.sleep(0)
-    await writer.__aexit__(None, None, None)
-    for answer in await asyncio.gather(*waiting, return_exceptions=True):
-        assert isinstance(answer, (list, Problem))
+    recorded = []
+    for turns in range(40):  # stopped ever later: while looking, deciding, putting one group and deciding the next
+        waiting = [asyncio.create_task(writer.append([objective()])) for _ in range(80)]
+        for _ in range(turns):
+            await asyncio.sleep(0.0005)
+        await writer.__aexit__(None, None, None)
+        async with asyncio.timeout(10):
+            answers = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(answer, (list, Problem)) for answer in answers)
+        recorded += [outcome.position for answer in answers if isinstance(answer, list) for outcome in answer]
+        writer = await make_writer()
+    entries = [entry.position async for page in reader.entries(0, until=await reader.head()) for entry in page]
+    assert entries == list(range(1, len(entries) + 1))
+    assert set(recorded) <= set(entries)
+    assert len(recorded) == len(set(recorded))
 
 
 async def test_two_writers_cannot_both_win(make_writer: MakeWriter, reader: LogReader) -> None:

@@ -12,7 +12,7 @@ export UV_CACHE_DIR := $(CURDIR)/.tools/cache
 export PIP_CACHE_DIR := $(CURDIR)/.tools/cache/pip
 endif
 
-.PHONY: setup run test check fmt contracts bench test-cluster
+.PHONY: setup run test check fmt contracts bench soak test-cluster
 
 setup: $(UV)  ## install what uv.lock names into .venv; quick when nothing changed
 	@$(UV) sync --locked --quiet --python 3.11
@@ -39,6 +39,9 @@ fmt: setup
 bench: $(UV)  ## measure, beside other event stores; NAMES="appends http" for some, ARGS=--save to keep
 	@$(UV) sync --locked --quiet --python 3.11 --group bench
 	$(BIN)/python -m tests.bench $(NAMES) $(ARGS)
+
+soak: setup  ## a million lines of NDJSON: the server's memory must not grow; some minutes
+	$(BIN)/python -m tests.soak.ndjson
 
 contracts: setup  ## write the contracts as files: OpenAPI, JSON Schemas, examples, problems
 	$(BIN)/python -m services.contract_files

@@ -52,7 +52,8 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
             await enter(keys.kept_fresh())
             reader = await enter(registry.recording(app.state, settings.database_url, settings.vault_key))
             checks["database"] = _reachable(reader)
-            checks.update(await enter(projections.reading(app.state, settings.database_url)))
+            reading = projections.reading(app.state, settings.database_url, tiles=settings.tiles)
+            checks.update(await enter(reading))
             relay = projections.relay_check(settings.database_url, projections.servers(settings), settings.nats_stream)
             checks["nats"] = await enter(relay)
             yield

@@ -150,6 +150,25 @@ def nats_url(data: Path | None) -> None:
     click.echo(reader_url(folder, port))
 
 
+@cli.group()
+def audit() -> None:
+    """What an auditor needs, to check the log without trusting who runs it."""
+
+
+@audit.command()
+@data_option
+def vkey(data: Path | None) -> None:
+    """Print the transparency log's verifier key, to be handed to auditors on a channel of its own."""
+    from services.projections.transparency.note import NoteRefused, Signer
+    from services.settings import AuditSettings, read
+
+    given = read(AuditSettings, os.environ).log_key if data is None else None
+    try:
+        click.echo(Signer(given or _folder(data).log_key().read_text()).vkey)
+    except NoteRefused as error:
+        raise CannotRun(str(error)) from error
+
+
 def main() -> None:
     """Run the command line. What cannot be done is one line on stderr and exit code 1."""
     try:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 PREFIX = "CERTIBRANCHE_"
-SECRETS = frozenset({"database_url", "nats_url", "nats_nkey", "vault_key"})  # may come from a file
+SECRETS = frozenset({"database_url", "nats_url", "nats_nkey", "vault_key", "log_key"})  # may come from a file
 
 Environment = Literal["development", "production"]
 DatabaseUrl = Annotated[str, Meta(pattern=r"^postgres(ql)?://")]
@@ -22,6 +22,7 @@ StreamName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$")]
 NkeySeed = Annotated[str, Meta(pattern=r"^SU[A-Z2-7]{56}$")]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 VaultKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
+LogKey = Annotated[str, Meta(pattern=r"^PRIVATE\+KEY\+[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}$")]
 
 
 class SettingsRefused(Exception):
@@ -47,6 +48,17 @@ class Settings(Struct, frozen=True, kw_only=True):
 
 class FollowSettings(Settings, frozen=True, kw_only=True):
     """`certibranche follow`: the read models and the transparency log."""
+
+    tiles: str | None = None
+    """Path of the folder that the transparency log is published into; any static server may serve it under the log's
+    origin, but `tile/entries` to auditors only. Needs `log_key`. Default: none, it is not published."""
+
+    log_key: LogKey | None = None
+    """What signs the transparency log, `PRIVATE+KEY+<origin>+…`: one key, one log, for ever. Secret. Default: none."""
+
+    log_guard: str | None = None
+    """Path of the file that remembers what was signed last. On a disk that outlives crashes, in no backup that the
+    database is restored from. Default: `<tiles>.guard`."""
 
 
 class StreamSettings(Settings, frozen=True, kw_only=True):
@@ -86,6 +98,9 @@ class ServeSettings(StreamSettings, frozen=True, kw_only=True):
     vault_key: VaultKey
     """Master key of the vault: 32 bytes, in hexadecimal or base64. Secret. No default."""
 
+    tiles: str | None = None
+    """Path of the folder that `certibranche follow` publishes the transparency log into. Default: none, 404."""
+
 
 class RelaySettings(StreamSettings, frozen=True, kw_only=True):
     """`certibranche relay`: publishes the log. Its NATS user may publish into the stream and read it, no more."""
@@ -117,6 +132,13 @@ class SubscriberSettings(Struct, frozen=True, kw_only=True):
     """The name of the JetStream stream. Default: CERTIBRANCHE."""
 
 
+class AuditSettings(Struct, frozen=True, kw_only=True):
+    """`certibranche audit vkey`: whose log it is."""
+
+    log_key: LogKey | None = None
+    """What signs the transparency log. Secret. Default: the key of the data folder."""
+
+
 class UpSettings(Struct, frozen=True, kw_only=True):
     """`certibranche up`: what replaces its own servers, keys and addresses."""
 
@@ -145,6 +167,7 @@ KINDS: tuple[type[Struct], ...] = (
     RelaySettings,
     MigrateSettings,
     SubscriberSettings,
+    AuditSettings,
     UpSettings,
 )
 

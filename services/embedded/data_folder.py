@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 
 from services.embedded import CannotRun
+from services.projections.transparency.note import new_key
 
 LOCK_WAIT_S = 2.0  # a supervisor that is just ending, or a reader of the run state, holds the lock no longer
 
@@ -72,6 +73,10 @@ class DataFolder:
     def vault_key(self) -> Path:
         """The file of the vault's master key: 32 random bytes in hexadecimal."""
         return self.create_once("vault.key", lambda: secrets.token_hex(32).encode())
+
+    def log_key(self) -> Path:
+        """The file of the transparency log's signing key, which fixes its origin for ever."""
+        return self.create_once("log.key", lambda: new_key(f"certibranche.local/{secrets.token_hex(8)}").encode())
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

@@ -140,6 +140,9 @@ def _defaults(installation: Installation) -> dict[str, str]:
         chosen[variable("env")] = "development"
     if not is_set("vault_key", os.environ):
         chosen[variable("vault_key") + "_FILE"] = str(folder.vault_key())
+    if not any(is_set(name, os.environ) for name in ("tiles", "log_key")):
+        chosen[variable("tiles")] = str(folder.path / "tiles")
+        chosen[variable("log_key") + "_FILE"] = str(folder.log_key())
     if installation.settings.jwks is None:
         jwks = str(issuer.Issuer(folder).jwks())
         chosen |= {"CERTIBRANCHE_JWKS": jwks}

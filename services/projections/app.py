@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
@@ -45,6 +46,9 @@ from services.projections.registrations.reading import RegistrationsReader
 from services.projections.registrations.routes import get_registration
 from services.projections.relay import Diverged, Misconfigured, Relay, Servers, Sight, connect
 from services.projections.tagged import TaggedEvents
+from services.projections.transparency.keeping import Place, keep_published, place_of
+from services.projections.transparency.published import Published
+from services.projections.transparency.routes import get_checkpoint, get_entry_bundle, get_entry_proof, get_tile
 from services.projections.views.competencies import CompetenciesView
 from services.projections.views.competencies.reading import CompetenciesReader
 from services.projections.views.competencies.routes import get_competencies
@@ -70,8 +74,15 @@ CONNECTION_SETTINGS = {
     "idle_in_transaction_session_timeout": "2s",
 }
 
-# A crash may lose a commit but never half of one, and what is lost is folded again.
-FOLLOWER_SETTINGS = {"synchronous_commit": "off"}
+FOLLOWER_SETTINGS = {
+    # A crash may lose a commit but never half of one, and what is lost is folded again.
+    "synchronous_commit": "off",
+    # Everything goes through indexes, whatever the size of the tables: then one plan is right for ever, and made once.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+}
 
 RELAY = "relay"
 """The relay's name among the followers."""
@@ -84,7 +95,7 @@ CAUGHT_UP_POSITIONS = 1_000
 def follow(settings: FollowSettings) -> None:
     """Keep the views up to date until SIGTERM or SIGINT."""
     configure_logs()
-    uvloop.run(_until_stopped(follow_views(settings.database_url)))
+    uvloop.run(_until_stopped(follow_log(settings.database_url, place_of(settings))))
 
 
 def relay(settings: RelaySettings) -> None:
@@ -94,6 +105,20 @@ def relay(settings: RelaySettings) -> None:
         uvloop.run(_until_stopped(relay_log(settings.database_url, servers(settings), settings.nats_stream)))
     except (Diverged, Misconfigured) as error:
         raise SystemExit(f"certibranche: the relay has stopped: {error}") from error
+
+
+async def follow_log(database_url: str, place: Place | None) -> None:
+    """Keep the views up to date, and the log published if there is a place for it, until cancelled."""
+    async with asyncio.TaskGroup() as followers:
+        followers.create_task(follow_views(database_url), name="views")
+        if place is not None:
+            followers.create_task(publish_log(database_url, place), name="transparency")
+
+
+async def publish_log(database_url: str, place: Place) -> None:
+    """Publish the log until cancelled. Starts before the database does, if need be."""
+    async with pool(database_url, connections_max=2) as connections, listener(database_url, LOG_CHANNEL) as news:
+        await keep_published(place, connections, news)
 
 
 async def follow_views(database_url: str, views: tuple[View, ...] = VIEWS) -> None:
@@ -140,6 +165,10 @@ def routes() -> list[HTTPRouteHandler]:
         get_branch_counts,
         get_entries,
         get_entry,
+        get_entry_proof,
+        get_checkpoint,
+        get_tile,
+        get_entry_bundle,
         get_followers,
     ]
 
@@ -155,11 +184,16 @@ Check = Callable[[], Awaitable[None]]
 
 @contextlib.asynccontextmanager
 async def reading(
-    state: State, database_url: str, *, clock: Callable[[], datetime] = now, registry: CollectorRegistry = REGISTRY
+    state: State,
+    database_url: str,
+    *,
+    clock: Callable[[], datetime] = now,
+    registry: CollectorRegistry = REGISTRY,
+    tiles: str | None = None,
 ) -> AsyncIterator[dict[str, Check]]:
     """What the routes need, put into the application's state while it runs; gives the readiness checks of the views.
 
-    registry: has the followers' metrics meanwhile.
+    registry: has the followers' metrics meanwhile. tiles: the folder that the log is published into, if it is.
     """
     async with (
         pool(database_url, connections_max=10) as connections,
@@ -178,6 +212,7 @@ async def reading(
         state["certificates"] = CertificatesReader(tagged, catalogue, positions, moments)
         state["entries"], state["news"] = EntriesReader(connections, reader, positions), news
         state["followers"] = connections
+        state["published"] = Published(Path(tiles) if tiles else None)
         yield {f"view {view.name}": CaughtUp(positions, view.name) for view in VIEWS}
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import rich_click as click
+import structlog
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
@@ -120,6 +122,10 @@ Work = Callable[[View, asyncpg.Pool, Listener], Awaitable[bool]]
 
 def _run(name: str, data: Path | None, work: Work) -> None:
     """Do the work on the database; exit code 1 when it says so, or fails in a way that we know."""
+    structlog.configure(  # the answer alone is on standard output
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
     view = next(view for view in VIEWS if view.name == name)
     database_url = _database_url(data)
     try:

@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from services.projections.builds import OLD
 from services.projections.metrics import FOLLOWERS
 from services.projections.unreachable import UNREACHABLE
 
@@ -194,7 +195,7 @@ class FollowerCollector(Collector):
 
 
 def _gauges(rows: list[Any], head: int) -> Iterator[Metric]:
-    builds = [row for row in rows if row["position"] is not None]
+    builds = [row for row in rows if row["position"] is not None and not row["name"].endswith(OLD)]  # that one rests
     figures: dict[str, tuple[str, Callable[[Any], float]]] = {
         "position": ("Last position of the log that the view has applied", lambda row: row["position"]),
         "lag_positions": ("Positions the view has yet to apply", lambda row: max(0, head - row["position"])),

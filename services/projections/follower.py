@@ -122,7 +122,6 @@ class Follower:
         build = await self._known_build()
         batch = await self._batches.read(build.position, limit=self._batch_events_max, until=until)
         if not batch.length:
-            self._build = None  # it may have been replaced
             return False
         digest = batch.digest(build.digest)
         try:

@@ -37,11 +37,15 @@ RELAY_FAILURES = Counter(
 RELAY_POSITION = Gauge("certibranche_relay_position", "Last sequence of the stream, which is a position of the log")
 RELAY_LAG_POSITIONS = Gauge("certibranche_relay_lag_positions", "Positions of the log that are not in the stream yet")
 RELAY_DIVERGED = Gauge("certibranche_relay_diverged", "1 when the stream holds another history than the log")
-STREAM_FIRST = Gauge("certibranche_stream_first_sequence", "First sequence that the stream still has", ["stream"])
-STREAM_LAST = Gauge("certibranche_stream_last_sequence", "Last sequence of the stream", ["stream"])
-_CONSUMER = ("stream", "consumer")
-CONSUMER_PENDING = Gauge("certibranche_consumer_pending", "Messages that a consumer has yet to be sent", _CONSUMER)
+
+# As prometheus-nats-exporter names them, so that dashboards made for it serve here too.
+_CONSUMER = ("stream_name", "consumer_name")
+STREAM_FIRST = Gauge("jetstream_stream_first_seq", "First sequence that the stream still holds", ["stream_name"])
+STREAM_LAST = Gauge("jetstream_stream_last_seq", "Last sequence of the stream", ["stream_name"])
+CONSUMER_PENDING = Gauge("jetstream_consumer_num_pending", "Events that a consumer has yet to be given", _CONSUMER)
 CONSUMER_ACK_PENDING = Gauge(
-    "certibranche_consumer_ack_pending", "Messages that a consumer has not acknowledged", _CONSUMER
+    "jetstream_consumer_num_ack_pending", "Events that were given and not acknowledged yet", _CONSUMER
 )
-CONSUMER_REDELIVERED = Gauge("certibranche_consumer_redelivered", "Messages that a consumer was sent again", _CONSUMER)
+CONSUMER_REDELIVERED = Gauge(
+    "jetstream_consumer_num_redelivered", "Events that were given again and not acknowledged yet", _CONSUMER
+)

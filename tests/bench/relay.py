@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import asyncpg
 import nats.errors
@@ -29,9 +30,8 @@ from services.embedded.nats import Nats
 from services.embedded.readiness import free_port
 from services.log.listener import LOG_CHANNEL, Listener
 from services.log.reader import Entry, LogReader
-from services.projections import metrics
 from services.projections.relay import Relay, Servers, connect
-from services.projections.relay.batch import addressed
+from services.projections.relay.batch import Sent, addressed
 from services.projections.relay.stream import stream_config
 from services.subscribers.durable import make_durable
 from tests.bench.servers import EVENTS_EACH, servers
@@ -41,6 +41,38 @@ ONE_BY_ONE = 1_000
 POSTED = 300
 POST_PAUSE_S = 0.01
 PUT = "SELECT log.put($1, $2, $3::smallint[], $4::bytea[], $5::bytea[], $6::bytea[], $7::text[], $8::int[])"
+
+
+class Watched(Relay):
+    """A relay that tells how far the stream has acknowledged."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.acknowledged = Mark()
+
+    async def _settle(self, stored: int, batch: Sent) -> int:
+        reached = await super()._settle(stored, batch)
+        self.acknowledged.set(reached)
+        return reached
+
+
+class Mark:
+    """A position that moves up, and can be waited for."""
+
+    def __init__(self) -> None:
+        self._position = 0
+        self._moved = asyncio.Event()
+
+    def set(self, position: int) -> None:
+        self._position = position
+        self._moved.set()
+        self._moved = asyncio.Event()
+
+    async def reached(self, position: int) -> float:
+        """Return the time when it has come there."""
+        while self._position < position:
+            await self._moved.wait()
+        return time.perf_counter()
 
 
 class Bench:
@@ -59,7 +91,6 @@ class Bench:
         with contextlib.suppress(nats.errors.Error):
             await self._admin.jetstream().delete_stream(STREAM)
         await self._admin.jetstream().add_stream(stream_config())
-        metrics.RELAY_POSITION.set(0)
 
     async def one_by_one(self, entries: Sequence[Entry]) -> float:
         """Events a second that `js.publish` brings, each awaited, with what a message of ours carries."""
@@ -74,63 +105,59 @@ class Bench:
     async def relay(self, head: int) -> float:
         """Events a second that the relay brings, from an empty stream to the head of the log."""
         began = time.perf_counter()
-        async with self._relaying():
-            await self._acknowledged(head)
-            return head / (time.perf_counter() - began)
+        async with self._relaying() as acknowledged:
+            return head / (await acknowledged.reached(head) - began)
 
     async def delays(self) -> tuple[list[float], list[float], list[float]]:
         """Milliseconds of an append; from its receipt to JetStream's acknowledgement; to a subscriber."""
         await make_durable(self._servers, STREAM, "bench", [])
-        heard: dict[int, float] = {}
         head = await self.reader.head()
-        appends, acknowledged, received = [], [], []
-        async with self._relaying():
-            await self._acknowledged(head)
+        number = await self._type()
+        appends, acks, receipts = [], [], []
+        async with self._relaying() as acknowledged:
             await self._admin.jetstream().reset_consumer(STREAM, "bench", seq=head + 1)
-            listening = asyncio.create_task(self._listen(heard))
+            received = Mark()
+            listening = asyncio.create_task(self._listen(received))
             for position in range(head + 1, head + POSTED + 1):
+                waiting = [asyncio.create_task(mark.reached(position)) for mark in (acknowledged, received)]
                 began = time.perf_counter()
-                await self._put(position)
+                await self._put(position, number)
                 receipt = time.perf_counter()
-                await self._acknowledged(position)
-                acknowledged.append(1e3 * (time.perf_counter() - receipt))
-                while position not in heard:
-                    await asyncio.sleep(0)
+                acked_at, received_at = await asyncio.gather(*waiting)
                 appends.append(1e3 * (receipt - began))
-                received.append(1e3 * (heard[position] - receipt))
+                acks.append(1e3 * (acked_at - receipt))
+                receipts.append(1e3 * (received_at - receipt))
                 await asyncio.sleep(POST_PAUSE_S)
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-        return appends, acknowledged, received
+        return appends, acks, receipts
 
-    async def _listen(self, heard: dict[int, float]) -> None:
+    async def _listen(self, received: Mark) -> None:
         cursor = await self._admin.jetstream().pull_subscribe_bind(consumer="bench", stream=STREAM)
         while True:
             with contextlib.suppress(nats.errors.TimeoutError):
                 for message in await cursor.fetch(1, timeout=2):
-                    heard[message.metadata.sequence.stream] = time.perf_counter()
+                    received.set(message.metadata.sequence.stream)
                     await message.ack()
 
-    async def _put(self, position: int) -> None:
+    async def _put(self, position: int, number: int) -> None:
         fact = ObjectiveSet(year=2030, beneficiaries=position)
         now = datetime.now(UTC)
         entry = encode(Envelope(id=f"bench-{position}", source="urn:bench", authid="bench"), fact, position, now)
-        number = await self._type(fact.type_name())
         await self._pool.fetchval(PUT, position - 1, now, [number], [None], [None], [entry], [], [])
 
-    async def _type(self, name: str) -> int:
+    async def _type(self) -> int:
+        """The log's number for the type of what is posted."""
+        name = ObjectiveSet.type_name()
         await self._pool.execute("INSERT INTO log.type (name) VALUES ($1) ON CONFLICT DO NOTHING", name)
         number: int = await self._pool.fetchval("SELECT id FROM log.type WHERE name = $1", name)
         return number
 
-    async def _acknowledged(self, position: int) -> None:
-        while metrics.RELAY_POSITION._value.get() < position:
-            await asyncio.sleep(0.0002)
-
     @contextlib.asynccontextmanager
-    async def _relaying(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(Relay(self._client, self.reader, self._news).run())
-        yield
+    async def _relaying(self) -> AsyncIterator[Mark]:
+        relay = Watched(self._client, self.reader, self._news)
+        task = asyncio.create_task(relay.run())
+        yield relay.acknowledged
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

@@ -18,7 +18,8 @@ from services.projections.follower import VIEW_CHANNEL, Follower, View
 from tests.unit.careers import recorded_at, stored
 
 _EMPTY = """
-TRUNCATE projections.parked, log.event, log.tag, competencies.person, competencies.alias, competencies.bloc, counts.cell, counts.delta,
+TRUNCATE log.event, log.tag, projections.parked, competencies.person, competencies.alias, competencies.bloc,
+         counts.cell, counts.delta,
          counts.persons, counts.persons_delta, counts.objective, counts.registration, counts.certificate,
          counts.holder, counts.alias, entries.tag;
 UPDATE projections.view SET position = 0, events = 0, parked = 0, digest = decode(repeat('00', 32), 'hex')

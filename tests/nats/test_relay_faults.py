@@ -32,25 +32,36 @@ def abort(client: Any) -> None:
 
 
 class Mortal(Client):
-    """A connection whose process is killed when it does its nth thing: nothing of that thing reaches the server."""
+    """A connection whose process is killed at its nth step: before or after a request, or within the nth message."""
 
     steps_left = 0
 
-    async def publish(self, subject: str, *arguments: Any, **options: Any) -> None:
+    async def request(self, *arguments: Any, **options: Any) -> Any:
         self._step()
-        await super().publish(subject, *arguments, **options)
-
-    async def request(self, subject: str, *arguments: Any, **options: Any) -> Any:
-        self._step()
-        answer = await super().request(subject, *arguments, **options)
+        answer = await super().request(*arguments, **options)
         self._step()
         return answer
+
+    async def _send_command(self, cmd: bytes, priority: bool = False) -> None:
+        messages = [b"HPUB " + message for message in cmd.split(b"HPUB ")[1:]]
+        for number, message in enumerate(messages):
+            if self.steps_left == 0:
+                await cut_within(self, b"".join(messages[:number]) + message[: len(message) // 2])
+            self._step()
+        await super()._send_command(cmd, priority)
 
     def _step(self) -> None:
         if self.steps_left == 0:
             abort(self)
             raise Killed
         self.steps_left -= 1
+
+
+async def cut_within(client: Any, sent: bytes) -> None:
+    """Cut the connection when so much of a batch has reached the server."""
+    client._transport.write(sent)
+    await client._transport.drain()
+    client._transport._io_writer.transport.close()
 
 
 async def mortal(nats_server: Nats, steps: int) -> Mortal:
@@ -148,15 +159,12 @@ class CutOff(Client):
     """A connection that is cut in the middle of its first batches, with some of the batch sent and some pending."""
 
     cuts_left = 3
-    published = 0
 
-    async def publish(self, subject: str, *arguments: Any, **options: Any) -> None:
-        self.published += not subject.startswith(("$JS", "_INBOX"))
-        await super().publish(subject, *arguments, **options)
-        if self.cuts_left and self.published % 7 == 3:
+    async def _send_command(self, cmd: bytes, priority: bool = False) -> None:
+        if self.cuts_left and cmd.startswith(b"HPUB"):
             self.cuts_left -= 1
-            self.published += 1
-            abort(self)
+            await cut_within(self, cmd[: len(cmd) * 2 // 3])
+        await super()._send_command(cmd, priority)
 
 
 async def test_a_connection_cut_within_a_batch_leaves_no_part_of_it(

@@ -25,8 +25,8 @@ from services.projections.relay.stream import make_stream
 
 CHUNK_BYTES_MAX = 1_500_000
 
-IN_FLIGHT_MAX = 2
-"""While the server stores one batch, the next is read and sent."""
+IN_FLIGHT_MAX = 3
+"""While the server stores one batch, the next are read and sent (measured: three keep it busy, more gain nothing)."""
 
 ANSWER_S = 5.0
 MAKE_ANSWER_S = 1.0

@@ -16,11 +16,12 @@ from services.projections.views.competencies import fold
 from services.projections.views.competencies.answer import BlocKey
 from services.projections.views.competencies.fold import Person, Persons
 
-# $1: ids. Returns (merged_id, kept_id) of those that were merged.
-_KEPT_IDS = "SELECT merged_id, kept_id FROM {schema}.alias WHERE merged_id = ANY($1)"
-
-# $1: kept ids. Returns their states.
-_STATES = "SELECT state FROM {schema}.person WHERE person_id = ANY($1)"
+# $1: ids. Returns each with the id that stands for it (null: itself) and the state of that person (null: unknown).
+_STATES = """
+SELECT i.id, a.kept_id, p.state FROM unnest($1::text[]) i(id)
+LEFT JOIN {schema}.alias a ON a.merged_id = i.id
+LEFT JOIN {schema}.person p ON p.person_id = coalesce(a.kept_id, i.id)
+"""
 
 # $1, $2: kept ids and their states.
 _SAVE_STATES = """
@@ -160,11 +161,14 @@ async def _load(connection: Connection, schema: str, events: Sequence[Event]) ->
             ids |= {event.data.kept_id, event.data.merged_id}
         else:
             ids.add(event.data.person_id)  # type: ignore[attr-defined]
-    aliases = await connection.fetch(_KEPT_IDS.format(schema=schema), list(ids))
-    kept_ids = {row["merged_id"]: row["kept_id"] for row in aliases}
-    rows = await connection.fetch(_STATES.format(schema=schema), list({kept_ids.get(id_, id_) for id_ in ids}))
-    states = [_person_decoder.decode(row["state"]) for row in rows]
-    return Persons({person.person_id: person for person in states}, kept_ids)
+    persons: dict[str, Person] = {}
+    kept_ids: dict[str, str] = {}
+    for id_, kept_id, state in await connection.fetch(_STATES.format(schema=schema), list(ids)):
+        if kept_id is not None:
+            kept_ids[id_] = kept_id
+        if state is not None:
+            persons[kept_id or id_] = _person_decoder.decode(state)
+    return Persons(persons, kept_ids)
 
 
 async def _save(connection: Connection, schema: str, persons: Persons) -> None:

@@ -1,0 +1,39 @@
+"""What tests of the transparency log may ask for."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from services.embedded.data_folder import DataFolder
+from services.embedded.issuer import Issuer
+from services.embedded.postgres import Postgres
+from services.projections.transparency.note import Signer, new_key
+from tests.integration.filled_log import FilledLog, filled_log
+from tests.transparency.published_log import PublishedLog
+
+
+@pytest_asyncio.fixture(scope="session")
+async def database(postgres: Postgres) -> AsyncIterator[FilledLog]:
+    await postgres.create_database("transparency")
+    async with filled_log(postgres.url("transparency")) as log:
+        yield log
+
+
+@pytest_asyncio.fixture
+async def log(database: FilledLog, tmp_path: Path) -> PublishedLog:
+    """An empty log that has not been published."""
+    await database.pool.execute("TRUNCATE log.event")
+    return PublishedLog(database.pool, database.news, Signer(new_key("log.example/test")), tmp_path)
+
+
+@pytest.fixture
+def bearer(data_folder: DataFolder) -> Callable[..., dict[str, str]]:
+    """The header of a token with some scopes."""
+    issuer = Issuer(data_folder)
+
+    def header(*scopes: str) -> dict[str, str]:
+        return {"Authorization": f"Bearer {issuer.token(scopes, [''], 'test', 60)}"}
+
+    return header

@@ -17,7 +17,7 @@ from services.projections.relay import FOR_EVER, Retention, Servers, migrate_str
 from tests.installation import Installation, objective, post
 from tests.integration.filled_log import until
 from tests.nats.relays import administrator, stream_info
-from tests.nats.test_rights import subscriber_add, told
+from tests.nats.test_subscriber_command import subscriber_add, told
 
 
 async def subscribed(installation: Installation, name: str) -> Client:

@@ -13,7 +13,7 @@ import stamina
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from services.demo.remote import (
+from services.remote import (
     PATIENCE_S,
     REQUEST_TIMEOUT_S,
     OutOfReach,

@@ -10,9 +10,9 @@ from rich.console import Console
 
 from services.demo.catalogue import catalogue
 from services.demo.play import Registry, play
-from services.demo.remote import REQUEST_TIMEOUT_S, OutOfReach, access_token, registry_options, tell_retries
 from services.demo.report import EXPECTED, figures, progress, show_competencies, show_counts
 from services.demo.year import careers, careers_total, preamble
+from services.remote import REQUEST_TIMEOUT_S, OutOfReach, access_token, registry_options, tell_retries
 
 SCOPES = (
     "catalogue:write",

@@ -16,7 +16,7 @@ import stamina
 from services.demo.career import Career
 from services.demo.event import Event
 from services.demo.people import Identity
-from services.demo.remote import PATIENCE_S, Unavailable, again, check, settle
+from services.remote import PATIENCE_S, Unavailable, again, check, settle
 
 T = TypeVar("T")
 

@@ -15,8 +15,8 @@ from services.demo.catalogue import catalogue
 from services.demo.command import compare
 from services.demo.plan import plans
 from services.demo.play import Registry, play
-from services.demo.remote import Refused
 from services.demo.year import careers, careers_total, preamble
+from services.remote import Refused
 from tests.model.model import Accepted, Model
 from tests.model.small_world import uid
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from tests.installation import Installation
+from tests.installation import Installation, objective, post, register_persons
 from tests.node import node_with
 
 SCRIPTS = Path(__file__).parent / "node"
@@ -32,7 +32,7 @@ async def run(*command: str | Path) -> Any:
 
 @pytest.mark.parametrize("mode", ["binary", "structured"])
 async def test_what_the_sdk_posts_is_recorded_once(installation: Installation, node: Path, mode: str) -> None:
-    event = {
+    posted = {
         "id": f"js {uuid4()} é%",
         "source": "urn:certibranche:tests",
         "type": "certibranche.objective.set.v1",
@@ -41,18 +41,24 @@ async def test_what_the_sdk_posts_is_recorded_once(installation: Installation, n
         "data": {"year": 2040, "beneficiaries": 7},
     }
     if mode == "binary":
-        event["id"] = f"js-{uuid4()}"  # this SDK does not percent-encode header values
+        posted["id"] = f"js-{uuid4()}"  # this SDK does not percent-encode header values
     command = (node, "post.mjs", f"{installation.url}/v1/events", installation.token("catalogue:write"), mode)
-    first = await run(*command, json.dumps(event))
-    again = await run(*command, json.dumps(event))
+    first = await run(*command, json.dumps(posted))
+    again = await run(*command, json.dumps(posted))
     assert (first["status"], again["status"]) == (201, 200)
     assert first["body"] == again["body"]
-    assert first["body"]["id"] == event["id"]
-    assert first["body"]["data"] == event["data"]
+    assert first["body"]["id"] == posted["id"]
+    assert first["body"]["data"] == posted["data"]
 
 
-async def test_the_sdk_takes_every_stored_event(installation: Installation, node: Path) -> None:
-    async with installation.client("log:read") as client:
-        stored = [json.loads(line)["id"] for line in (await client.get("/v1/log/entries?limit=200")).text.splitlines()]
-    url = f"{installation.url}/v1/log/entries?limit=200"
-    assert await run(node, "read.mjs", url, installation.token("log:read")) == stored
+async def test_the_sdk_takes_what_is_stored(installation: Installation, node: Path) -> None:
+    """Of facts posted and of facts that the registry made. Its check asks for a source that is a URI reference."""
+    async with installation.client("log:read", "persons:write", "catalogue:write") as client:
+        (person_id,) = await register_persons(client, 1)
+        posted = await post(client, objective())
+        after = posted.json()["position"] - 2
+        lines = (await client.get(f"/v1/log/entries?after={after}&limit=2")).text.splitlines()
+    stored = [json.loads(line) for line in lines]
+    assert [stored[0]["data"]["person_id"], stored[1]["id"]] == [person_id, posted.json()["id"]]
+    url = f"{installation.url}/v1/log/entries?after={after}&limit=2"
+    assert await run(node, "read.mjs", url, installation.token("log:read")) == [entry["id"] for entry in stored]

@@ -96,7 +96,7 @@ class Decisions:
         # imported here: the server that does nothing runs without psycopg
         from eventsourcing.dcb.postgres_tt import PostgresDCBRecorderTT
 
-        from tests.bench.children.library import datastore
+        from tests.bench.children.recorders import datastore
 
         self._recorder = PostgresDCBRecorderTT(datastore(url, overflow=32))
         self._began_at = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The eventsourcing library's PostgreSQL recorders as contestants. Usage: python -m tests.bench.children.library URL.
+"""The eventsourcing library's PostgreSQL recorders as contestants. Usage: python -m tests.bench.children.recorders URL.
 
 The library has one DCB recorder for PostgreSQL, `PostgresDCBRecorderTT` (tables of events and of tags), and
 `PostgresApplicationRecorder`, whose condition is a version number of one stream.

@@ -85,7 +85,7 @@ async def _stage(run: Run, preloaded: Log, uma: Path | None) -> AsyncIterator[Ma
         cases |= _cases(run, ours, "decide", BOUNDARY_20, CALLERS, persons="scattered")
         cases |= _cases(run, ours, "bare", BARE, CALLERS)
         if LIBRARY:
-            library = await enter(child("library", log.url))
+            library = await enter(child("recorders", log.url))
             cases |= _cases(run, library, "dcb", DCB, THREADS)
             cases |= _cases(run, library, "application", APPLICATION, THREADS)
         if uma is not None:

@@ -52,6 +52,6 @@ async def _cases(run: Run, log: Log) -> AsyncIterator[Mapping[str, Case]]:
             HTTP: client.case(run.plan, run.servers.watched(registry.process_id), "replay", **to),
         }
         if LIBRARY:
-            library = await enter(child("library", log.url))
+            library = await enter(child("recorders", log.url))
             cases[PEER] = library.case(run.plan, postgres, "replay")
         yield cases

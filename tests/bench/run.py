@@ -29,7 +29,7 @@ class Run:
         log = await self.servers.log("preloaded", persons, singles)
         if LIBRARY and not made:
             self.tell("the same events into the library's tables")
-            async with child("library", log.url) as library:
+            async with child("recorders", log.url) as library:
                 await library.ask("preload")
         return log
 

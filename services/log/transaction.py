@@ -7,7 +7,7 @@ one that was seen. After a miss some groups run behind the lock, so that nobody 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -83,6 +83,15 @@ class HeadMoved(Exception):
     """Another writer appended since this one looked. Nothing was written."""
 
 
+class Seen(NamedTuple):
+    """What one look found, all of one snapshot. Events by the tag that was asked for, in order of position."""
+
+    head: int
+    recorded_at: datetime
+    receipts: dict[bytes, Receipt]
+    events: list[tuple[str, Placed]]
+
+
 class Transactor:
     """Runs groups on one connection, and remembers the reference up to the head it has seen."""
 
@@ -150,21 +159,7 @@ class Transactor:
         proposals = [proposal for unit in units for proposal in unit.proposals]
         folded: dict[int, Folded] = {}
         wanted = boundary.prefetch({id(p): partial(p.decide, guess) for p in proposals}, folded)
-        head, recorded_at = 0, self._recorded_at
-        receipts: dict[bytes, Receipt] = {}
-        events: list[tuple[str, Placed]] = []
-        tags = list(wanted)
-        rows = await connection.fetch(
-            _LOOK, [p.key for p in proposals], tags, [self._mask(bits) for bits in wanted.values()]
-        )
-        for what, ordinal, position, at, type_id, key, content, entry in rows:
-            if what == 2:
-                events.append((tags[ordinal - 1], (position, decode(entry, self._type_names[type_id]).data)))
-            elif what == 1:
-                receipts[key] = Receipt(content, Recorded(position, self._type_names[type_id], entry, repeated=True))
-            else:
-                head, recorded_at = position, at
-        events.sort(key=lambda found: found[1][0])
+        head, recorded_at, receipts, events = await self._read(connection, [p.key for p in proposals], wanted)
         if head != self._reference_head:  # another writer appended: nothing that is known is sure any more
             boundary, folded = Boundary(), {}
         boundary.load(wanted, events)
@@ -188,19 +183,27 @@ class Transactor:
 
     async def _load(self, connection: asyncpg.Connection, group: Group, wanted: Wanted) -> None:
         """Read more for a group. Raises HeadMoved when the log is no longer what the group has seen."""
-        tags = list(wanted)
-        rows: list[Any] = await connection.fetch(_LOOK, [], tags, [self._mask(bits) for bits in wanted.values()])
+        seen = await self._read(connection, [], wanted)
+        if seen.head != group.head:
+            raise HeadMoved(f"expected head {group.head}, found {seen.head}")
+        group.boundary.load(wanted, seen.events)
+
+    async def _read(self, connection: asyncpg.Connection, keys: Sequence[bytes], wanted: Wanted) -> Seen:
+        """One look at the log, in one statement."""
+        head, recorded_at = 0, self._recorded_at
+        receipts: dict[bytes, Receipt] = {}
         events: list[tuple[str, Placed]] = []
-        head = 0
-        for what, ordinal, position, _, type_id, _, _, entry in rows:
+        tags = list(wanted)
+        rows: list[Any] = await connection.fetch(_LOOK, keys, tags, [self._mask(bits) for bits in wanted.values()])
+        for what, ordinal, position, at, type_id, key, content, entry in rows:
             if what == 2:
                 events.append((tags[ordinal - 1], (position, decode(entry, self._type_names[type_id]).data)))
+            elif what == 1:
+                receipts[key] = Receipt(content, Recorded(position, self._type_names[type_id], entry, repeated=True))
             else:
-                head = position
-        if head != group.head:
-            raise HeadMoved(f"expected head {group.head}, found {head}")
+                head, recorded_at = position, at
         events.sort(key=lambda found: found[1][0])
-        group.boundary.load(wanted, events)
+        return Seen(head, recorded_at, receipts, events)
 
     async def _beginning(self, connection: asyncpg.Connection) -> datetime | None:
         if self._began_at is None:

@@ -1,10 +1,10 @@
 """`certibranche replay`: the log as NDJSON, byte for byte, whatever happens to the connection meanwhile."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import httpx2
 import msgspec
@@ -29,6 +29,37 @@ class GapFound(click.ClickException):
     """A log has positions 1, 2, 3 … without gaps; what came has not."""
 
 
+class Wanted(NamedTuple):
+    """Which entries: of any of these types, naming any of these ids, recorded from a time on and before another.
+
+    Empty: all of them.
+    """
+
+    types: Sequence[str] = ()
+    tags: Sequence[str] = ()
+    from_time: str | None = None
+    to_time: str | None = None
+
+    @property
+    def params(self) -> dict[str, str | Sequence[str]]:
+        """As `GET /v1/log/entries` takes them."""
+        named = {"type": self.types, "tag": self.tags, "from": self.from_time, "to": self.to_time}
+        return {name: value for name, value in named.items() if value}
+
+    @property
+    def sparse(self) -> bool:
+        """Whether there may be gaps between the entries: then only their order can be looked at."""
+        return bool(self.types or self.tags)
+
+    @property
+    def windowed(self) -> bool:
+        """Whether it is left to the registry where they begin and end."""
+        return bool(self.from_time or self.to_time)
+
+
+EVERYTHING = Wanted()
+
+
 class _Place(msgspec.Struct):
     sequence: str
 
@@ -44,8 +75,7 @@ class Replay:
     head: the size of the log when it began, where known. A stream that ends short of it was ended by a registry that
     is stopping; where it is not known, only a stream that brings nothing is the end.
     limit: how many entries are wanted; None for all.
-    type_: the one type wanted. Its entries have gaps between them, so only their order is looked at.
-    position: of the last entry written; entries: how many were written.
+    first: the position of the first entry written; position: of the last one; entries: how many were written.
     """
 
     client: httpx2.Client
@@ -53,7 +83,8 @@ class Replay:
     after: int
     head: int | None
     limit: int | None = None
-    type_: str | None = None
+    wanted: Wanted = EVERYTHING
+    first: int = field(init=False, default=0)
     position: int = field(init=False)
     entries: int = field(init=False, default=0)
 
@@ -64,7 +95,7 @@ class Replay:
         """Copy all that is wanted, calling `told` now and then. GapFound when an entry is missing."""
         while self.entries != self.limit and self._stream(told):
             pass
-        whole = self.type_ is None and self.entries != self.limit
+        whole = self.wanted == EVERYTHING and self.entries != self.limit
         if whole and self.head is not None and self.position < self.head:
             raise GapFound(f"the checkpoint signs {self.head} entries, but they end at position {self.position}")
 
@@ -89,37 +120,44 @@ class Replay:
             return True
         return self.entries > before and (self.head is None or self.position < self.head)
 
-    def _params(self) -> dict[str, str | int]:
-        params: dict[str, str | int] = {"after": self.position}
+    def _params(self) -> dict[str, Any]:
+        params: dict[str, Any] = self.wanted.params | {"after": self.position}
         if self.limit is not None:
             params["limit"] = self.limit - self.entries
-        if self.type_ is not None:
-            params["type"] = self.type_
         return params
 
     def _copy(self, lines: list[bytes]) -> None:
         for line in lines:
             position = int(_place.decode(line).sequence)
-            if position <= self.position or (self.type_ is None and position != self.position + 1):
+            if position <= self.position or not (self._may_skip() or position == self.position + 1):
                 raise GapFound(f"after position {self.position} came {position}")
             self.target.write(line + b"\n")
+            self.first = self.first or position
             self.position = position
             self.entries += 1
+
+    def _may_skip(self) -> bool:
+        return self.wanted.sparse or (self.wanted.windowed and not self.entries)
 
     def summary(self) -> str:
         """What has been written, and what is proved about it."""
         if not self.entries:
             return f"no entries behind position {self.after}"
-        if self.type_ is not None:
-            return f"{self.entries} entries of type {self.type_} up to position {self.position}; gaps cannot be seen"
-        return f"{self.entries} entries, positions {self.after + 1} to {self.position} without a gap"
+        if self.wanted.sparse:
+            return f"{self.entries} entries, positions {self.first} to {self.position}; gaps cannot be seen"
+        return f"{self.entries} entries, positions {self.first} to {self.position} without a gap"
 
 
 @click.command()
 @registry_options
 @click.option("--after", type=click.IntRange(min=0), default=0, metavar="N", help="Begin behind this position.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most so many entries.")
-@click.option("--type", "type_", metavar="TYPE", help="This type alone, e.g. certibranche.certificate.awarded.v1.")
+@click.option("--type", "types", multiple=True, metavar="TYPE", help="Of this type, e.g. certibranche.jury.held.v1.")
+@click.option(
+    "--tag", "tags", multiple=True, metavar="TAG", help="That name this id, e.g. certification:cqpm-2014-0300."
+)
+@click.option("--from", "from_time", metavar="TIME", help="Recorded at this time (RFC 3339) or later.")
+@click.option("--to", "to_time", metavar="TIME", help="Recorded before this time.")
 @click.option("--output", type=click.File("wb"), default="-", metavar="FILE", help="Default: standard output.")
 def replay(
     *,
@@ -128,16 +166,23 @@ def replay(
     token: str | None,
     after: int,
     limit: int | None,
-    type_: str | None,
+    types: tuple[str, ...],
+    tags: tuple[str, ...],
+    from_time: str | None,
+    to_time: str | None,
     output: BinaryIO,
 ) -> None:
-    """Write the log's entries as NDJSON, byte for byte as they are stored, and see that none is missing."""
+    """Write the log's entries as NDJSON, byte for byte as they are stored, and see that none is missing.
+
+    --type and --tag may be given repeatedly: any of them. --type with --tag: both.
+    """
+    wanted = Wanted(types, tags, from_time, to_time)
     console = Console(stderr=True)
     tell_retries(console)
     headers = {"Authorization": f"Bearer {access_token(token, data, ('log:read',), 'replay')}"}
     try:
         with httpx2.Client(base_url=url, headers=headers, timeout=REQUEST_TIMEOUT_S) as client:
-            copy = Replay(client=client, target=output, after=after, head=_head(client), limit=limit, type_=type_)
+            copy = Replay(client=client, target=output, after=after, head=_head(client), limit=limit, wanted=wanted)
             with _progress(console, copy) as told:
                 copy.run(told)
     except httpx2.TransportError as error:
@@ -161,8 +206,9 @@ def _progress(console: Console, copy: Replay) -> Iterator[Callable[[], None]]:
     """A bar on a terminal, nothing elsewhere. Yields what to call when entries have been written."""
     columns = (TextColumn("Replay"), BarColumn(), TextColumn("position {task.fields[position]}"), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        wanted = copy.limit if copy.type_ is None else None
-        total = wanted if wanted or copy.head is None else max(copy.head - copy.after, 0)
+        total = None
+        if copy.wanted == EVERYTHING:
+            total = copy.limit if copy.limit or copy.head is None else max(copy.head - copy.after, 0)
         task = bar.add_task("", total=total, position=copy.after)
         yield lambda: bar.update(task, completed=copy.position - copy.after, position=copy.position)
 

@@ -210,6 +210,7 @@ async def reading(
         state["histories"] = HistoriesReader(tagged, positions)
         state["registrations"] = RegistrationsReader(tagged, catalogue, positions, moments)
         state["certificates"] = CertificatesReader(tagged, catalogue, positions, moments)
+        state["moments"] = moments
         state["entries"], state["news"] = EntriesReader(connections, reader, positions), news
         state["followers"] = connections
         state["published"] = Published(Path(tiles) if tiles else None)

@@ -20,6 +20,9 @@ PARIS = ZoneInfo("Europe/Paris")
 CLOCKS_AGREE = timedelta(milliseconds=250)
 """The clocks of all writers and readers agree within this."""
 
+_INSTANT = timedelta(microseconds=1)
+"""Recorded times are no finer."""
+
 _POSITION = re.compile("[0-9]{1,19}").fullmatch
 _Time = Annotated[datetime, Meta(tz=True)]
 
@@ -54,12 +57,18 @@ class Moments:
             await self._positions.reached(view, position)
             entry = await self._reader.entry(position)
             return Moment(position, self.today() if entry is None else _day(entry.event().recorded_at))
-        time = _time(as_of)
+        time = read_time("as_of", as_of, otherwise="neither a position nor")
         if time > self._clock():
             raise Malformed("as_of is a time to come.", as_of=as_of)
         position = await self._settled(time)
         await self._positions.reached(view, position)
         return Moment(position, _day(time))
+
+    async def before(self, time: datetime) -> int | None:
+        """The last position recorded before a time; None for a time to come, before which more may be recorded."""
+        if time.year == datetime.min.year:
+            return 0  # there is nothing before it to ask for
+        return None if time > self._clock() else await self._settled(time - _INSTANT)
 
     async def _settled(self, time: datetime) -> int:
         """The last position recorded by a time, once no other can be recorded by then.
@@ -77,12 +86,14 @@ class Moments:
         return await self._reader.position_at(time)
 
 
-def _time(as_of: str) -> datetime:
+def read_time(parameter: str, text: str, otherwise: str = "not") -> datetime:
+    """The time that a parameter gives. Malformed: it is none."""
     try:
         # An offset's plus sign that nobody escaped arrives as a blank.
-        return msgspec.convert(as_of.replace(" ", "+"), _Time)
+        return msgspec.convert(text.replace(" ", "+"), _Time)
     except msgspec.ValidationError:
-        raise Malformed("as_of is neither a position nor an RFC 3339 time.", as_of=as_of) from None
+        detail = f"{parameter} is {otherwise} an RFC 3339 time."
+        raise Malformed(detail, errors=[{"detail": detail, "parameter": parameter}]) from None
 
 
 def _day(time: datetime) -> date:

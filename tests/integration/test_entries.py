@@ -23,7 +23,17 @@ from services.projections.views.entries.reading import EntriesReader, Wanted
 from services.projections.views.entries.streams import Streams
 from tests.integration.filled_log import FilledLog, filled_log
 from tests.integration.read_side import read_side
-from tests.unit.careers import awarded, histories, person, published, registered, revoked, uid, validated
+from tests.unit.careers import (
+    awarded,
+    histories,
+    person,
+    published,
+    recorded_at,
+    registered,
+    revoked,
+    uid,
+    validated,
+)
 
 HISTORY: list[Fact] = [
     published("cqpm-a"),
@@ -150,6 +160,48 @@ async def test_entries_by_what_they_name(http: httpx.AsyncClient, query: str, fo
     answer = await http.get(f"{URL}?{query}")
     assert positions(answer) == found
     assert (answer.headers["Content-Type"], answer.headers["Registry-Position"]) == ("application/x-ndjson", str(HEAD))
+
+
+# Entries are recorded an hour apart (tests/unit/careers.py): `to` leaves out what was recorded at that very moment.
+HOURS = [recorded_at(position).isoformat() for position in range(HEAD + 2)]
+
+
+@pytest.mark.parametrize(
+    ("window", "found"),
+    [
+        ({"from": HOURS[3]}, list(range(3, HEAD + 1))),
+        ({"to": HOURS[3]}, [1, 2]),
+        ({"to": "0001-01-01T00:00:00Z"}, []),
+        ({"from": HOURS[3], "to": HOURS[5]}, [3, 4]),
+        ({"from": HOURS[3], "after": 5}, list(range(6, HEAD + 1))),
+        ({"from": HOURS[3], "limit": 1}, [3]),
+        ({"from": HOURS[5], "to": HOURS[3]}, []),
+        ({"from": HOURS[0], "to": HOURS[HEAD + 1]}, list(range(1, HEAD + 1))),
+        ({"from": HOURS[HEAD + 1]}, []),
+        ({"to": "2999-01-01T00:00:00Z"}, list(range(1, HEAD + 1))),
+        ({"from": HOURS[5], "to": HOURS[9], "tag": "bloc:common"}, [8]),
+        ({"to": HOURS[4], "type": "certibranche.person.registered.v1"}, [3]),
+    ],
+)
+async def test_entries_by_when_they_were_recorded(
+    http: httpx.AsyncClient, window: dict[str, str | int], found: list[int]
+) -> None:
+    assert positions(await http.get(URL, params=window)) == found
+
+
+@pytest.mark.parametrize(
+    "window", [{"from": "2020-01-01"}, {"to": "yesterday"}, {"from": "7"}, {"from": "2999-01-01T00:00:00Z"}]
+)
+async def test_a_time_that_is_none_or_to_come_is_malformed(http: httpx.AsyncClient, window: dict[str, str]) -> None:
+    answer = await http.get(URL, params=window)
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (400, *window)
+
+
+async def test_a_stream_of_events_may_begin_at_a_time_but_not_end(http: httpx.AsyncClient) -> None:
+    answer = await http.get(URL, params={"from": HOURS[9], "limit": 2}, headers=SSE)
+    assert [line for line in answer.text.splitlines() if line.startswith("id:")] == ["id: 9", "id: 10"]
+    answer = await http.get(URL, params={"to": HOURS[9], "limit": 2}, headers=SSE)
+    assert (answer.status_code, answer.json()["errors"][0]["parameter"]) == (400, "to")
 
 
 @pytest.mark.parametrize("tag", ["", "x", "person", "person:1", "reference", "bloc:É", "seat:s1", "bloc:a%00"])

@@ -12,7 +12,7 @@ import pytest
 import stamina
 from click.testing import CliRunner
 
-from services.replay import GapFound, Replay, replay
+from services.replay import GapFound, Replay, Wanted, replay
 
 LOG = [f'{{"data":{{"n":"é{n}"}},"sequence":"{n:019d}"}}\n'.encode() for n in range(1, 101)]
 WHOLE = b"".join(LOG)
@@ -128,16 +128,47 @@ def test_a_log_shorter_than_its_checkpoint_is_found() -> None:
         copy(client(whole), head=101)
 
 
-def test_entries_of_one_type_have_gaps_but_an_order() -> None:
-    body, replay = copy(client(without_entry_50), type_="certibranche.jury.held.v1")
+def backwards(after: int, limit: int) -> Iterator[bytes]:
+    yield LOG[1] + LOG[0]
+
+
+@pytest.mark.parametrize("wanted", [Wanted(types=["certibranche.jury.held.v1"]), Wanted(tags=["bloc:a"])])
+def test_entries_that_are_chosen_have_gaps_but_an_order(wanted: Wanted) -> None:
+    body, replay = copy(client(without_entry_50), wanted=wanted)
     assert len(body.splitlines()) == 99
     assert "gaps cannot be seen" in replay.summary()
-
-    def backwards(after: int, limit: int) -> Iterator[bytes]:
-        yield LOG[1] + LOG[0]
-
     with pytest.raises(GapFound, match="after position 2 came 1"):
-        copy(client(backwards), type_="certibranche.jury.held.v1")
+        copy(client(backwards), wanted=wanted)
+
+
+def from_entry_30(after: int, limit: int) -> Iterator[bytes]:
+    yield b"".join(LOG[max(after, 29) : 60])
+
+
+def from_entry_30_without_50(after: int, limit: int) -> Iterator[bytes]:
+    yield b"".join(LOG[max(after, 29) : 49] + LOG[50:])
+
+
+def test_a_window_of_time_begins_and_ends_anywhere_but_has_no_gap_in_it() -> None:
+    window = Wanted(from_time="2018-01-01T00:00:00Z", to_time="2019-01-01T00:00:00Z")
+    body, replay = copy(client(from_entry_30), wanted=window)
+    assert body == b"".join(LOG[29:60])
+    assert replay.summary() == "31 entries, positions 30 to 60 without a gap"
+    with pytest.raises(GapFound, match="after position 49 came 51"):
+        copy(client(from_entry_30_without_50), wanted=window)
+
+
+def test_what_is_wanted_is_asked_for() -> None:
+    asked: list[httpx2.QueryParams] = []
+
+    def handle(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.params)
+        return httpx2.Response(200, content=b"")
+
+    source = httpx2.Client(transport=httpx2.MockTransport(handle), base_url="http://registry")
+    copy(source, wanted=Wanted(["a", "b"], ["bloc:c"], "2018-01-01T00:00:00+02:00", None))
+    expected = [("type", "a"), ("type", "b"), ("tag", "bloc:c"), ("from", "2018-01-01T00:00:00+02:00"), ("after", "0")]
+    assert asked[0].multi_items() == expected
 
 
 def test_a_registry_that_gives_nothing_exhausts_patience() -> None:

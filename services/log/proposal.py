@@ -3,15 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, Self, TypeAlias
+from typing import Any, NamedTuple, Protocol, Self
 
-import asyncpg
 from eventsourcing.dcb.domain import Slice
 
 from contracts.facts import Fact
 from contracts.problems import Problem
-
-Connection: TypeAlias = "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy"
 
 Placed = tuple[int, Fact]
 """A fact and its position."""

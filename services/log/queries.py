@@ -4,12 +4,12 @@ Decisions do not come here: their boundaries are one tag × some types, which an
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import asyncpg
 import msgspec
 
-from services.log.proposal import Connection
+Connection: TypeAlias = "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy"
 
 # $1: after which position, $2: how many at most, $3: the items as JSON, null for all events. An event matches an item
 # when its type is one of the item's, or the item names none, and it has all of the item's tags.

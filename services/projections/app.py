@@ -49,15 +49,15 @@ from services.projections.tagged import TaggedEvents
 from services.projections.transparency.keeping import Place, keep_published, place_of
 from services.projections.transparency.published import Published
 from services.projections.transparency.routes import get_checkpoint, get_entry_bundle, get_entry_proof, get_tile
-from services.projections.views.competencies import CompetenciesView
 from services.projections.views.competencies.reading import CompetenciesReader
 from services.projections.views.competencies.routes import get_competencies
-from services.projections.views.counts import CountsView
+from services.projections.views.competencies.tables import CompetenciesView
 from services.projections.views.counts.reading import CountsReader
 from services.projections.views.counts.routes import get_branch_counts
-from services.projections.views.entries import EntriesView
+from services.projections.views.counts.tables import CountsView
 from services.projections.views.entries.reading import EntriesReader
 from services.projections.views.entries.routes import get_entries, get_entry
+from services.projections.views.entries.tables import EntriesView
 from services.settings import FollowSettings, RelaySettings, StreamSettings
 
 VIEWS: tuple[View, ...] = (CompetenciesView(), CountsView(), EntriesView())

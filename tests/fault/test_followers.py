@@ -19,8 +19,8 @@ from services.projections.leases import Lease
 from services.projections.rebuilding import Rebuild
 from services.projections.unparking import unpark
 from services.projections.unreachable import UNREACHABLE
-from services.projections.views.competencies import CompetenciesView
-from services.projections.views.counts import CountsView
+from services.projections.views.competencies.tables import CompetenciesView
+from services.projections.views.counts.tables import CountsView
 from tests.fault.folded import folded, read_log, read_rows
 from tests.fault.stops import StoppingPool
 from tests.integration.filled_log import FilledLog, filled_log

@@ -18,9 +18,9 @@ from services.embedded.data_folder import DataFolder
 from services.embedded.postgres import Postgres
 from services.log.listener import POLL_S
 from services.projections.positions import Positions
-from services.projections.views.entries import EntriesView
 from services.projections.views.entries.reading import EntriesReader, Wanted
 from services.projections.views.entries.streams import Streams
+from services.projections.views.entries.tables import EntriesView
 from tests.integration.filled_log import FilledLog, filled_log
 from tests.integration.read_side import read_side
 from tests.unit.careers import (

@@ -15,9 +15,9 @@ from services.embedded.supervisor import Supervisor
 from services.projections.events import Event, Placed
 from services.projections.follower import Connection, Follower, NotTheLog
 from services.projections.parking import keys_of
-from services.projections.views.competencies import CompetenciesView
-from services.projections.views.counts import CountsView
-from services.projections.views.entries import EntriesView
+from services.projections.views.competencies.tables import CompetenciesView
+from services.projections.views.counts.tables import CountsView
+from services.projections.views.entries.tables import EntriesView
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.unit.careers import awarded, closed, merged, person, published, registered, revoked
 

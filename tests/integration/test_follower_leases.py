@@ -18,7 +18,7 @@ from services.projections.builds import Connection
 from services.projections.events import Placed
 from services.projections.follower import Follower
 from services.projections.leases import Fenced, HeldByAnother, Lease
-from services.projections.views.counts import CountsView
+from services.projections.views.counts.tables import CountsView
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.unit.careers import awarded, person, published, registered

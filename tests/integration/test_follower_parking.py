@@ -18,8 +18,8 @@ from services.projections.parking import Poison
 from services.projections.rebuilding import Rebuild
 from services.projections.unparking import unpark
 from services.projections.verifying import Verification
-from services.projections.views.competencies import CompetenciesView
-from services.projections.views.counts import CountsView
+from services.projections.views.competencies.tables import CompetenciesView
+from services.projections.views.counts.tables import CountsView
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log
 from tests.integration.read_side import read_side

@@ -19,7 +19,7 @@ from services.projections.follower import Follower, OtherVersion
 from services.projections.keeping import keep, renew_once
 from services.projections.rebuilding import NoWayBack, Rebuild
 from services.projections.verifying import Verification
-from services.projections.views.counts import CountsView
+from services.projections.views.counts.tables import CountsView
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.integration.read_side import read_side

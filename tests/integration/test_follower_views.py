@@ -20,8 +20,8 @@ from services.projections.app import CaughtUp
 from services.projections.moments import Moments
 from services.projections.positions import Positions
 from services.projections.views.competencies.reading import CompetenciesReader
-from services.projections.views.counts import CountsView
 from services.projections.views.counts.reading import CountsReader
+from services.projections.views.counts.tables import CountsView
 from tests.integration.filled_log import FilledLog, filled_log
 from tests.unit.careers import (
     BRANCHES,

@@ -1,5 +1,1 @@
 """View `counts`: what the branch counts, year by year, now and as of any position. Section 4.2 of the contract."""
-
-from services.projections.views.counts.tables import CountsView
-
-__all__ = ["CountsView"]

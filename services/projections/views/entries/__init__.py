@@ -1,5 +1,1 @@
 """View `entries`: finds the log's entries by any id that they name, and hands them out byte for byte."""
-
-from services.projections.views.entries.tables import EntriesView
-
-__all__ = ["EntriesView"]

@@ -71,6 +71,10 @@ class SourceNotAllowed(Problem):
     slug, title, status = "source-not-allowed", "The token may not post facts of this source", 403
 
 
+class OrganiserNotAllowed(Problem):
+    slug, title, status = "organiser-not-allowed", "The token is limited to other organisers", 403
+
+
 class NotFound(Problem):
     slug, title, status = "not-found", "There is no such thing", 404
 

@@ -126,15 +126,25 @@ def migrate() -> None:
 @cli.command()
 @click.argument("scopes", nargs=-1, required=True, metavar="SCOPE…")
 @click.option("--source", "sources", multiple=True, metavar="PREFIX", help="A source it may post as. Default: any.")
+@click.option("--organiser", "organisers", multiple=True, metavar="ID", help="Limit it to an organiser. Default: all.")
 @click.option("--client-id", default="development", metavar="ID", help="The system it stands for.")
 @click.option("--ttl", "ttl_s", type=click.IntRange(min=1), default=12 * 3600, metavar="SECONDS", help="How long.")
 @data_option
-def token(scopes: tuple[str, ...], sources: tuple[str, ...], client_id: str, ttl_s: int, data: Path | None) -> None:
+def token(
+    *,
+    scopes: tuple[str, ...],
+    sources: tuple[str, ...],
+    organisers: tuple[str, ...],
+    client_id: str,
+    ttl_s: int,
+    data: Path | None,
+) -> None:
     """Print an access token of the development issuer, for instance with the scopes persons:write log:read."""
     from services.embedded.issuer import Issuer
 
     separate_scopes = " ".join(scopes).split()
-    click.echo(Issuer(_folder(data)).token(separate_scopes, sources or ("",), client_id, ttl_s))
+    issuer = Issuer(_folder(data))
+    click.echo(issuer.token(separate_scopes, sources or ("",), client_id, ttl_s, organisers or None))
 
 
 @cli.command()

@@ -77,15 +77,26 @@ class Installation:
         if code != 0:
             pytest.fail(f"the installation ended with exit code {code}\n{self.logs()}", pytrace=False)
 
-    def token(self, *scopes: str, sources: Sequence[str] = ("",), client_id: str = "tests") -> str:
+    def token(
+        self,
+        *scopes: str,
+        sources: Sequence[str] = ("",),
+        client_id: str = "tests",
+        organisers: Sequence[str] | None = None,
+    ) -> str:
         """An access token for an hour."""
-        return Issuer(self._folder).token(scopes, sources, client_id, 3600)
+        return Issuer(self._folder).token(scopes, sources, client_id, 3600, organisers)
 
     def client(
-        self, *scopes: str, sources: Sequence[str] = ("",), client_id: str = "tests", **options: Any
+        self,
+        *scopes: str,
+        sources: Sequence[str] = ("",),
+        client_id: str = "tests",
+        organisers: Sequence[str] | None = None,
+        **options: Any,
     ) -> httpx2.AsyncClient:
         """An HTTP client with these scopes; without any, it has no token. options: AsyncClient's own."""
-        token = self.token(*scopes, sources=sources, client_id=client_id)
+        token = self.token(*scopes, sources=sources, client_id=client_id, organisers=organisers)
         headers = {"Authorization": f"Bearer {token}"} if scopes else {}
         return httpx2.AsyncClient(base_url=self.url, headers=headers, **{"timeout": ANSWER_S, **options})
 

@@ -5,7 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import jwt
 import msgspec
@@ -13,7 +13,7 @@ from litestar.connection import ASGIConnection, Request
 from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler
 
-from contracts.problems import ScopeMissing, SourceNotAllowed, Unauthenticated
+from contracts.problems import OrganiserNotAllowed, ScopeMissing, SourceNotAllowed, Unauthenticated
 from services.edge.keys import Keys
 
 LEEWAY_S = 30
@@ -25,17 +25,31 @@ Connection = ASGIConnection[Any, Any, Any, Any]
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """The system that calls. `sources` are prefixes; `claims` are the token's, as verified."""
+    """The system that calls. `sources` are prefixes; `claims` are the token's, as verified.
+
+    organisers: those whose registrations it is limited to; None: it is not limited.
+    """
 
     client_id: str
     scopes: frozenset[str]
     sources: tuple[str, ...]
     claims: Mapping[str, Any]
+    organisers: frozenset[str] | None = None
 
     def require(self, scope: str) -> None:
         """Raise ScopeMissing unless the token holds the scope."""
         if scope not in self.scopes:
             raise ScopeMissing(f"The token does not hold the scope {scope}.", scope=scope)
+
+    def sees_all(self, scope: str) -> bool:
+        """Whether the token holds the scope, and is not limited to some organisers."""
+        return scope in self.scopes and self.organisers is None
+
+    def require_all(self, scope: str) -> None:
+        """Raise ScopeMissing without the scope, OrganiserNotAllowed when the token is limited to some organisers."""
+        self.require(scope)
+        if self.organisers is not None:
+            raise OrganiserNotAllowed("The token is limited to registrations of some organisers; this is about all.")
 
     def allows_source(self, source: str) -> bool:
         """Whether a prefix covers the source. A prefix ends at `:` or `/` or the end; the empty one covers any."""
@@ -123,13 +137,16 @@ class Authenticator:
 def caller_of(claims: Mapping[str, Any]) -> Caller:
     """The caller of verified claims; Unauthenticated when one is malformed."""
     client_id, scope, sources = claims["client_id"], claims.get("scope", ""), claims.get("sources", [])
+    organisers = claims.get("organisers", [])
     if not isinstance(client_id, str) or not 1 <= len(client_id) <= 255 or not client_id.isprintable():
         raise invalid_token("The claim client_id is malformed.")
     if not isinstance(scope, str):
         raise invalid_token("The claim scope is malformed.")
-    if not isinstance(sources, list) or not all(isinstance(prefix, str) for prefix in sources):
-        raise invalid_token("The claim sources is malformed.")
-    return Caller(client_id, frozenset(scope.split()), tuple(sources), claims)
+    for name, listed in (("sources", sources), ("organisers", organisers)):
+        if not isinstance(listed, list) or not all(isinstance(item, str) for item in listed):
+            raise invalid_token(f"The claim {name} is malformed.")
+    limit = frozenset(organisers) if "organisers" in claims else None
+    return Caller(client_id, frozenset(scope.split()), tuple(sources), claims, limit)
 
 
 def _authorization(connection: Connection) -> bytes | None:
@@ -155,11 +172,44 @@ caller_dependencies = {"caller": Provide(provide_caller), "caller_if_any": Provi
 """For `Litestar(dependencies=…)`; resolved only by routes that ask. The application's state holds `authenticator`."""
 
 
+class Registrants(Protocol):
+    """Knows the organisers of registrations. The application's state holds one as `registrants`."""
+
+    async def organisers_of(self, kind: Literal["person", "registration"], id_: str) -> frozenset[str] | None:
+        """The organisers of the registration, or of all the person's; None when there is no such thing."""
+
+
+About = Literal["all", "person", "registration", "caller"]
+
+
 @dataclass(frozen=True)
 class Requires:
-    """The guard of a route that needs a scope; the OpenAPI document reads it too."""
+    """The guard of a route that needs a scope; the OpenAPI document reads it too.
+
+    about: what a client that is limited to some organisers is shown, or may change, here. `person` and `registration`:
+    the one of the path's `person_id` or `registration_id`, which must be, or have, a registration of theirs. `caller`:
+    only what it brings itself. `all`: things of anybody, so it is refused.
+    """
 
     scope: str
+    about: About = "all"
 
     async def __call__(self, connection: Connection, _handler: BaseRouteHandler) -> None:
-        (await _caller(connection)).require(self.scope)
+        caller = await _caller(connection)
+        if self.about == "all":
+            caller.require_all(self.scope)
+            return
+        caller.require(self.scope)
+        if caller.organisers is not None and self.about != "caller":
+            await self._require_theirs(connection, caller.organisers, self.about)
+
+    async def _require_theirs(
+        self, connection: Connection, organisers: frozenset[str], kind: Literal["person", "registration"]
+    ) -> None:
+        registrants: Registrants = connection.app.state["registrants"]
+        id_ = connection.path_params[f"{kind}_id"]
+        found = await registrants.organisers_of(kind, id_)
+        if found is not None and organisers.isdisjoint(found):  # of what there is not the route itself tells
+            raise OrganiserNotAllowed(
+                f"The token is limited to organisers that have no part in this {kind}.", **{f"{kind}_id": id_}
+            )

@@ -38,10 +38,18 @@ class Issuer:
         key = public | {"kid": KEY_ID, "alg": "ES256", "use": "sig"}
         return self._folder.create_once("jwks.json", lambda: msgspec.json.encode({"keys": [key]}))
 
-    def token(self, scopes: Sequence[str], sources: Sequence[str], client_id: str, ttl_s: int) -> str:
+    def token(
+        self,
+        scopes: Sequence[str],
+        sources: Sequence[str],
+        client_id: str,
+        ttl_s: int,
+        organisers: Sequence[str] | None = None,
+    ) -> str:
         """An access token (RFC 9068) for ttl_s seconds from now.
 
-        sources: prefixes of the sources it may post as; "" allows any.
+        sources: prefixes of the sources it may post as; "" allows any. organisers: those whose registrations it is
+        limited to; None: it is not limited.
         """
         now = int(time.time())
         claims = {
@@ -54,6 +62,8 @@ class Issuer:
             "scope": " ".join(scopes),
             "sources": list(sources),
         }
+        if organisers is not None:
+            claims["organisers"] = list(organisers)
         return jwt.encode(claims, self._key, algorithm="ES256", headers={"typ": "at+jwt", "kid": KEY_ID})
 
 

@@ -39,6 +39,7 @@ from services.projections.keeping import keep
 from services.projections.leases import Lease
 from services.projections.moments import Moments
 from services.projections.ops import get_followers
+from services.projections.organisers import RegistrantsReader
 from services.projections.pathways.reading import PathwaysReader
 from services.projections.pathways.routes import get_pathways
 from services.projections.positions import Positions
@@ -211,6 +212,7 @@ async def reading(
         state["registrations"] = RegistrationsReader(tagged, catalogue, positions, moments)
         state["certificates"] = CertificatesReader(tagged, catalogue, positions, moments)
         state["moments"] = moments
+        state["registrants"] = RegistrantsReader(tagged)
         state["entries"], state["news"] = EntriesReader(connections, reader, positions), news
         state["followers"] = connections
         state["published"] = Published(Path(tiles) if tiles else None)

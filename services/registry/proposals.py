@@ -14,6 +14,7 @@ from services.log.proposal import Circumstances as Recording
 from services.log.proposal import Proposal
 from services.registry.domain import DECISIONS
 from services.registry.domain.circumstances import Circumstances
+from services.registry.limits import limited, refuse_other_organisers
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -29,14 +30,20 @@ def idempotency_key(source: str, id_: str) -> bytes:
     return hashlib.sha256(source.encode() + b"\x00" + id_.encode()).digest()
 
 
-def propose(command: Part, envelope: Envelope, content: bytes) -> Proposal:
-    """A proposal that decides a command. content: SHA-256 of what was posted."""
+def propose(command: Part, envelope: Envelope, content: bytes, organisers: frozenset[str] | None = None) -> Proposal:
+    """A proposal that decides a command. content: SHA-256 of what was posted.
+
+    organisers: those that the caller is limited to; None: it is not limited. Raises OrganiserNotAllowed.
+    """
+    if organisers is not None:
+        refuse_other_organisers(command, organisers)
 
     def decide(recording: Recording) -> Slice[Fact]:
         circumstances = Circumstances(
             paris_day(recording.recorded_at), paris_day(recording.began_at), recording.reference
         )
-        return DECISIONS[type(command)](command, circumstances)
+        decision = DECISIONS[type(command)](command, circumstances)
+        return decision if organisers is None else limited(decision, command, organisers)
 
     return Proposal(decide, partial(encode, envelope), idempotency_key(envelope.source, envelope.id), content)
 

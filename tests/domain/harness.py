@@ -7,7 +7,6 @@ with the reference folded from the facts tagged `reference`. Members are compare
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
@@ -23,6 +22,7 @@ from services.registry.domain import DECISIONS
 from services.registry.domain.certificates import CertificateToAward
 from services.registry.domain.circumstances import Circumstances
 from services.registry.domain.reference import Reference
+from services.registry.limits import limited
 
 F = TypeVar("F", bound=Fact)
 
@@ -113,11 +113,13 @@ def decide(
     *,
     in_log: int | None = None,
     preloaded: bool = False,
+    organisers: frozenset[str] | None = None,
 ) -> Decided:
     """Decide a command on some facts.
 
     in_log: how many of them the log holds; the others are decided by the running group. All of them, as a rule.
     preloaded: whether all facts are at hand before the slice asks for any.
+    organisers: those that the caller is limited to; None: it is not limited.
     """
     placed = list(enumerate(facts, 1))
     split = len(placed) if in_log is None else in_log
@@ -130,17 +132,22 @@ def decide(
         boundary.load(everything, _read(log, everything))
     reference = Reference().folded([(position, fact) for position, fact in placed if REFERENCE in fact.tags()])
     circumstances = Circumstances(date.fromisoformat(today), date.fromisoformat(first_day), reference)
-    make = partial(DECISIONS[type(command)], command, circumstances)
+    decision = DECISIONS[type(command)]
+
+    def make() -> Slice[Fact]:
+        made = decision(command, circumstances)
+        return made if organisers is None else limited(made, command, organisers)
+
     rounds = 0
     while (folded := boundary.fold(make)).missing:
         boundary.load(folded.missing, _read(log, folded.missing))
         rounds += 1
     asked = {(tag, fact_type) for tag, bits in folded.wanted.items() for fact_type in _types(bits)}
     for _, fact_type in asked:
-        assert (type(folded.slice), fact_type) in decorated_funcs, f"{make.func} ignores {fact_type}"
+        assert (type(folded.slice), fact_type) in decorated_funcs, f"{decision} ignores {fact_type}"
     return Decided(
         command=command.award if isinstance(command, CertificateToAward) else command,
-        slice_name=type(folded.slice).__name__,
+        slice_name=decision.__name__,
         outcome=_outcome(folded.slice),
         asked=frozenset((tag, fact_type.name) for tag, fact_type in asked),
         read=frozenset(position for _, (position, _) in _read(placed, folded.wanted))

@@ -69,6 +69,9 @@ async def test_a_token_of_each_algorithm_is_believed(authenticator: Authenticato
         {"scope": ["events:write"]},
         {"sources": "urn:hr:"},
         {"sources": ["urn:hr:", 7]},
+        {"organisers": "afpi-lyon"},
+        {"organisers": {"afpi-lyon": True}},
+        {"organisers": ["afpi-lyon", 7]},
     ],
 )
 async def test_a_token_with_a_wrong_claim_is_refused(authenticator: Authenticator, claims: dict[str, Any]) -> None:
@@ -200,6 +203,20 @@ def test_no_claim_allows_no_source_and_no_scope() -> None:
         caller.require("events:write")
 
 
+@pytest.mark.parametrize(("claims", "limit"), [({}, None), ({"organisers": []}, set()), ({"organisers": ["a"]}, {"a"})])
+def test_a_claim_limits_to_organisers_and_an_empty_one_to_none(claims: dict[str, Any], limit: set[str] | None) -> None:
+    caller = caller_of({"client_id": "hr", "scope": "log:read"} | claims)
+    assert caller.organisers == limit
+    assert caller.sees_all("log:read") is (limit is None)
+    with pytest.raises(ScopeMissing):
+        caller.require_all("ops:read")
+
+
+def test_a_claim_of_null_is_no_missing_claim() -> None:
+    with pytest.raises(Unauthenticated):
+        caller_of({"client_id": "hr", "organisers": None})
+
+
 @get("/public")
 async def public_route() -> str:
     return "public"
@@ -236,6 +253,7 @@ def client(authenticator: Authenticator) -> httpx.AsyncClient:
         ("/guarded", "bad", 401, 'Bearer error="invalid_token"'),
         ("/guarded", {}, 403, 'Bearer error="insufficient_scope", scope="log:read"'),
         ("/guarded", {"scope": "log:read"}, 200, None),
+        ("/guarded", {"scope": "log:read", "organisers": []}, 403, 'Bearer error="insufficient_scope"'),
         ("/either", None, 200, None),
         ("/either", "bad", 401, 'Bearer error="invalid_token"'),
         ("/either", {}, 200, None),

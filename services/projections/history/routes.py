@@ -30,7 +30,7 @@ async def provide_histories(state: State) -> HistoriesReader:
     operation_id="getHistory",
     summary="What happened to a person",
     tags=["Persons"],
-    guards=[Requires("persons:read")],
+    guards=[Requires("persons:read", about="person")],
     dependencies={"histories": Provide(provide_histories)},
     responses={200: ResponseSpec(list[dict[str, Any]], description="The stored events", generate_examples=False)},
     exception_handlers=positioned_problems,

@@ -33,7 +33,7 @@ async def provide_pathways(state: State) -> PathwaysReader:
     operation_id="getPathways",
     summary="How far a person is from each certification in force",
     tags=["Persons"],
-    guards=[Requires("persons:read")],
+    guards=[Requires("persons:read", about="person")],
     dependencies={"pathways": Provide(provide_pathways)},
     exception_handlers=positioned_problems,
 )

@@ -22,7 +22,7 @@ async def provide_registrations(state: State) -> RegistrationsReader:
     operation_id="getRegistration",
     summary="What became of a registration",
     tags=["Registrations"],
-    guards=[Requires("registrations:read")],
+    guards=[Requires("registrations:read", about="registration")],
     dependencies={"registrations": Provide(provide_registrations)},
     exception_handlers=positioned_problems,
 )

@@ -45,7 +45,7 @@ def proposal_of(event: PostedEvent, caller: Caller) -> Proposal:
         causationid=event.causationid,
         traceparent=event.traceparent,
     )
-    return propose(command, envelope, content)
+    return propose(command, envelope, content, caller.organisers)
 
 
 def _draw() -> str:

@@ -28,7 +28,12 @@ MERGE_PATCH = "application/merge-patch+json"
 _encoder = msgspec.json.Encoder()
 
 
-@post("/v1/persons", status_code=201, guards=[Requires("persons:write")], request_max_body_size=None)
+@post(
+    "/v1/persons",
+    status_code=201,
+    guards=[Requires("persons:write", about="caller")],
+    request_max_body_size=None,
+)
 async def post_persons(
     request: Request[Any, Any, Any], caller: NamedDependency[Caller], vault: NamedDependency[Vault]
 ) -> Response[Any]:
@@ -47,7 +52,7 @@ async def post_persons(
     )
 
 
-@get("/v1/persons/{person_id:str}", guards=[Requires("persons:read")])
+@get("/v1/persons/{person_id:str}", guards=[Requires("persons:read", about="person")])
 async def get_person(person_id: FromPath[str], vault: NamedDependency[Vault]) -> Response[Any]:
     """Who a person is. An id that was merged into another answers as that one."""
     return _who(*await vault.identity(person_id))

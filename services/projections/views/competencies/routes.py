@@ -30,7 +30,7 @@ async def provide_competencies(state: State) -> CompetenciesReader:
     operation_id="getCompetencies",
     summary="What a person holds",
     tags=["Persons"],
-    guards=[Requires("persons:read")],
+    guards=[Requires("persons:read", about="person")],
     dependencies={"competencies": Provide(provide_competencies)},
     exception_handlers=positioned_problems,
 )

@@ -53,7 +53,7 @@ async def get_branch_counts(
     Public. Rows of certifications and regions with fewer than 5 registered, and `as_of`, need the scope `log:read`.
     """
     first, last = _span(year, from_year, to_year)
-    everything = caller_if_any is not None and "log:read" in caller_if_any.scopes
+    everything = caller_if_any is not None and caller_if_any.sees_all("log:read")
     if as_of is not None:
         _require_log_read(caller_if_any)
     position, parked, years = await counts.answer(
@@ -79,4 +79,4 @@ def _span(year: int | None, first: int | None, last: int | None) -> tuple[int, i
 def _require_log_read(caller: Caller | None) -> None:
     if caller is None:
         raise Unauthenticated("as_of needs a bearer token with the scope log:read.", scope="log:read")
-    caller.require("log:read")
+    caller.require_all("log:read")

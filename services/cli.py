@@ -141,7 +141,10 @@ def token(
 ) -> None:
     """Print an access token of the development issuer, for instance with the scopes persons:write log:read."""
     from services.embedded.issuer import Issuer
+    from services.embedded.production import refuse_development_tokens
+    from services.settings import UpSettings, read
 
+    refuse_development_tokens(read(UpSettings, os.environ))
     separate_scopes = " ".join(scopes).split()
     issuer = Issuer(_folder(data))
     click.echo(issuer.token(separate_scopes, sources or ("",), client_id, ttl_s, organisers or None))

@@ -5,15 +5,21 @@ A secret may also be given as the path of a file, `CERTIBRANCHE_<NAME>_FILE`. An
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta, Struct
 
 PREFIX = "CERTIBRANCHE_"
 SECRETS = frozenset({"database_url", "nats_url", "nats_nkey", "vault_key", "log_key"})  # may come from a file
+
+DEVELOPMENT_ISSUER = "urn:certibranche:development-issuer"
+"""The `iss` of the tokens that `certibranche token` makes for anybody who can read the data folder."""
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Environment = Literal["development", "production"]
 DatabaseUrl = Annotated[str, Meta(pattern=r"^postgres(ql)?://")]
@@ -37,7 +43,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     """What every process needs."""
 
     env: Environment = "production"
-    """`development` allows what only a trial may do. Default: production."""
+    """`development` allows what only a trial may do ; `production` refuses its issuer. Default: production."""
 
     database_url: DatabaseUrl
     """PostgreSQL, `postgresql://user:password@host:port/database`. Secret. No default."""
@@ -101,6 +107,10 @@ class ServeSettings(StreamSettings, frozen=True, kw_only=True):
     tiles: str | None = None
     """Path of the folder that `certibranche follow` publishes the transparency log into. Default: none, 404."""
 
+    def __post_init__(self) -> None:
+        if self.env == "production" and (errors := [*_not_for_production(self.issuer, self.jwks)]):
+            raise SettingsRefused(errors)
+
 
 class RelaySettings(StreamSettings, frozen=True, kw_only=True):
     """`certibranche relay`: publishes the log. Its NATS user may publish into the stream and read it, no more."""
@@ -141,6 +151,9 @@ class AuditSettings(Struct, frozen=True, kw_only=True):
 
 class UpSettings(Struct, frozen=True, kw_only=True):
     """`certibranche up`: what replaces its own servers, keys and addresses."""
+
+    env: Environment = "development"
+    """`production` refuses the development issuer and keys of its own making. Default: development."""
 
     database_url: DatabaseUrl | None = None
     """Replaces the embedded PostgreSQL. Secret. Default: embedded."""
@@ -190,6 +203,14 @@ def read(kind: type[_Kind], environment: Mapping[str, str]) -> _Kind:
     if errors:
         raise SettingsRefused(errors)
     return kind(**values)
+
+
+def _not_for_production(issuer: str, jwks: str) -> Iterator[str]:
+    if issuer == DEVELOPMENT_ISSUER:
+        yield f"{variable('issuer')}: the development issuer is refused with {variable('env')}=production"
+    address = urlsplit(jwks)
+    if address.scheme == "http" and address.hostname not in LOOPBACK:
+        yield f"{variable('jwks')}: must be https with {variable('env')}=production, or who is on the way signs tokens"
 
 
 def variable(field_name: str) -> str:

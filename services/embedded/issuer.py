@@ -16,8 +16,9 @@ from cryptography.hazmat.primitives.serialization import (
 from jwt.algorithms import ECAlgorithm
 
 from services.embedded.data_folder import DataFolder
+from services.settings import DEVELOPMENT_ISSUER
 
-ISSUER = "urn:certibranche:development-issuer"
+ISSUER = DEVELOPMENT_ISSUER
 AUDIENCE = "certibranche"
 KEY_ID = "development"
 

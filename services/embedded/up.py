@@ -14,6 +14,7 @@ from services.embedded import issuer
 from services.embedded.data_folder import DataFolder, RunState
 from services.embedded.nats import Nats
 from services.embedded.postgres import Postgres
+from services.embedded.production import refuse_development, warnings
 from services.embedded.program import Program
 from services.embedded.readiness import claim_port, http_ok, wait_until
 from services.embedded.supervisor import Supervisor, run_once
@@ -70,8 +71,12 @@ class Installation:
 async def up(installation: Installation, announce: Callable[[], None]) -> None:
     """Run the installation until SIGINT, SIGTERM or SIGHUP; `announce` is called once all is ready.
 
-    CannotRun: the folder or a port is taken, before anything has started; or a part did not start.
+    CannotRun: what is given is not fit for production, the folder or a port is taken, before anything has started; or a
+    part did not start.
     """
+    refuse_development(installation.settings, os.environ)
+    for warning in warnings(installation.settings):
+        installation.tell(warning)
     stop = _stop_requested()
     with installation.folder.locked():
         await claim_port(installation.settings.host, installation.api_port)

@@ -2,16 +2,19 @@
 
 import asyncio
 import os
+import socket
 import sys
 import time
 from pathlib import Path
 
 import jwt
 import msgspec
+import pytest
 
 from services.embedded.data_folder import DataFolder, RunState
 from services.embedded.issuer import AUDIENCE, ISSUER, Issuer
 from services.embedded.nats import reader_url
+from services.projections.transparency.note import new_key
 
 
 async def certibranche(*arguments: str | Path) -> tuple[int | None, str, str]:
@@ -64,6 +67,42 @@ async def test_secrets_are_their_owners_alone(tmp_path: Path) -> None:
     assert folder.vault_key().stat().st_mode & 0o777 == 0o600
     assert (folder.path / "issuer.pem").stat().st_mode & 0o777 == 0o600
     assert folder.path.stat().st_mode & 0o777 == 0o700
+
+
+async def test_the_development_issuer_makes_no_token_for_production(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CERTIBRANCHE_ENV", "production")
+    code, out, error = await certibranche("token", "log:read", "--data", tmp_path / "data")
+    assert (code, out) == (1, "")
+    assert error.startswith("certibranche: the development issuer is off with CERTIBRANCHE_ENV=production")
+    assert not (tmp_path / "data").exists()
+
+
+GIVEN = {
+    "CERTIBRANCHE_JWKS": "/nowhere/jwks.json",
+    "CERTIBRANCHE_VAULT_KEY": "00" * 32,
+    "CERTIBRANCHE_LOG_KEY": new_key("log.test/1"),
+}
+
+
+@pytest.mark.parametrize("left_out", [*GIVEN, None])
+async def test_production_does_not_rest_on_what_is_made_for_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left_out: str | None
+) -> None:
+    """Refused before anything is made. With all of it given, the next thing that is missing is told: a port."""
+    monkeypatch.setenv("CERTIBRANCHE_ENV", "production")
+    for name, value in GIVEN.items():
+        if name != left_out:
+            monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        code, _, error = await certibranche("up", "--data", tmp_path / "data", "--port", port)
+    assert code == 1
+    assert (f"port {port}" in error) is (left_out is None)
+    assert "CERTIBRANCHE_ENV=production refuses" in error if left_out else "with the embedded PostgreSQL" in error
+    assert [name for name in GIVEN if name in error] == ([left_out] if left_out else [])
+    assert (tmp_path / "data" / "pg18").exists() is False
 
 
 async def test_the_nats_url_is_told_while_it_runs(tmp_path: Path) -> None:

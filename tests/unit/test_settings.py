@@ -75,6 +75,28 @@ def test_a_missing_file_is_told() -> None:
         read(MigrateSettings, environment)
 
 
+@pytest.mark.parametrize(
+    ("changes", "refused"),
+    [
+        ({"CERTIBRANCHE_ISSUER": "urn:certibranche:development-issuer"}, "CERTIBRANCHE_ISSUER"),
+        ({"CERTIBRANCHE_JWKS": "http://issuer.example/jwks.json"}, "CERTIBRANCHE_JWKS"),
+        ({"CERTIBRANCHE_JWKS": "https://issuer.example/jwks.json"}, None),
+        ({"CERTIBRANCHE_JWKS": "http://127.0.0.1:9000/jwks.json"}, None),
+        ({}, None),
+    ],
+)
+@pytest.mark.parametrize("env", ["production", "", "development"])
+def test_production_is_the_default_and_refuses_what_is_for_trials(
+    env: str, changes: dict[str, str], refused: str | None
+) -> None:
+    environment = SERVE | changes | {"CERTIBRANCHE_ENV": env}
+    if refused is None or env == "development":
+        read(ServeSettings, environment)
+        return
+    with pytest.raises(SettingsRefused, match=f"^{refused}: .*CERTIBRANCHE_ENV=production"):
+        read(ServeSettings, environment)
+
+
 def test_no_secret_shows_in_a_log_or_an_error() -> None:
     assert "db" not in repr(read(ServeSettings, SERVE))
     with pytest.raises(SettingsRefused) as refused:

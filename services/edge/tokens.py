@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -19,6 +19,9 @@ from services.edge.keys import Keys
 LEEWAY_S = 30
 TOKEN_BYTES_MAX = 16_384
 VERIFIED_MAX = 4_096
+TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
+"""The header `typ` of access tokens, where there is one: what the issuer signs for another use is none (RFC 8725)."""
+
 REQUIRED = ["exp", "iss", "aud", "client_id"]
 
 Connection = ASGIConnection[Any, Any, Any, Any]
@@ -82,11 +85,11 @@ class Authenticator:
         self._verified: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
         self._verified_with = -1
 
-    async def caller(self, authorization: bytes | None) -> Caller:
+    async def caller(self, presented: bytes | None) -> Caller:
         """The caller of an Authorization header's value; Unauthenticated without a valid token."""
-        if authorization is None:
+        if presented is None:
             raise Unauthenticated("This needs a bearer token in the Authorization header.")
-        scheme, _, credentials = authorization.partition(b" ")
+        scheme, _, credentials = presented.partition(b" ")
         token = credentials.strip()
         if scheme.lower() != b"bearer" or not token or len(token) > TOKEN_BYTES_MAX:
             raise invalid_token("The Authorization header holds no bearer token.")
@@ -107,8 +110,10 @@ class Authenticator:
 
     async def _verify(self, token: bytes) -> dict[str, Any]:
         try:
-            kid = jwt.get_unverified_header(token).get("kid")
-            key = await self.keys.find(kid)
+            header = jwt.get_unverified_header(token)
+            if str(header.get("typ", "JWT")).lower() not in TYPES:
+                raise invalid_token("The token is of a type that is no access token's.")
+            key = await self.keys.find(header.get("kid"))
             if key is None:
                 raise invalid_token("The token is signed by a key its issuer does not publish.")
             return jwt.decode(
@@ -149,13 +154,17 @@ def caller_of(claims: Mapping[str, Any]) -> Caller:
     return Caller(client_id, frozenset(scope.split()), tuple(sources), claims, limit)
 
 
-def _authorization(connection: Connection) -> bytes | None:
-    return next((value for name, value in connection.scope["headers"] if name == b"authorization"), None)
+def authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The value of the Authorization header; Unauthenticated when there are two: each hop would believe its own."""
+    values = [value for name, value in headers if name == b"authorization"]
+    if len(values) > 1:
+        raise Unauthenticated("The request has more than one Authorization header.", error="invalid_request")
+    return values[0] if values else None
 
 
 async def _caller(connection: Connection) -> Caller:
     authenticator: Authenticator = connection.app.state["authenticator"]
-    return await authenticator.caller(_authorization(connection))
+    return await authenticator.caller(authorization(connection.scope["headers"]))
 
 
 async def provide_caller(request: Request[Any, Any, Any]) -> Caller:
@@ -165,7 +174,7 @@ async def provide_caller(request: Request[Any, Any, Any]) -> Caller:
 
 async def provide_caller_if_any(request: Request[Any, Any, Any]) -> Caller | None:
     """The dependency of a public route that shows more to some: None without a token, 401 with a bad one."""
-    return None if _authorization(request) is None else await _caller(request)
+    return None if authorization(request.scope["headers"]) is None else await _caller(request)
 
 
 caller_dependencies = {"caller": Provide(provide_caller), "caller_if_any": Provide(provide_caller_if_any)}

@@ -21,7 +21,7 @@ def _development(settings: UpSettings, environment: Mapping[str, str]) -> Iterat
     if not is_set("vault_key", environment):
         yield f"a vault key of its own making in the data folder: set {variable('vault_key')}"
     if not is_set("log_key", environment):
-        yield f"a signing key of its own making in the data folder: set {variable('log_key')}"
+        yield f"a signing key of its own making in the data folder: set {variable('log_key')} and {variable('tiles')}"
 
 
 def warnings(settings: UpSettings) -> Iterator[str]:

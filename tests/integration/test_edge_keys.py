@@ -7,10 +7,11 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from contracts.problems import Unavailable
+from contracts.problems import Unauthenticated, Unavailable
 from services.edge import keys
 from services.edge.keys import UrlKeys
-from tests.unit.edge_issuer import document, public
+from services.edge.tokens import Authenticator
+from tests.unit.edge_issuer import AUDIENCE, ISSUER, document, public, token
 
 
 class JwksServer:
@@ -77,6 +78,39 @@ async def test_an_unknown_key_is_fetched_once_for_all_who_wait_and_then_not_too_
     clock.now += keys.COOL_DOWN_S
     assert await fetched.find("EdDSA") is not None
     assert issuer.answers == 2
+
+
+async def test_a_flood_of_unknown_keys_does_not_reach_the_issuer(
+    issuer: JwksServer, fetched: UrlKeys, clock: Clock
+) -> None:
+    """Nor does it keep those waiting whose key is known; and the same while the issuer is out of reach."""
+    authenticator = Authenticator(fetched, issuer=ISSUER, audience=AUDIENCE)
+    for minutes, status in ((0, 200), (1, 500)):
+        clock.now, issuer.status = 60.0 * minutes, status
+        before = issuer.answers
+        forged = [b"Bearer " + token(kid=f"unknown-{n}", client_id=f"forger-{minutes}") for n in range(200)]
+        outcomes = await asyncio.gather(*map(authenticator.caller, forged), return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} == {Unauthenticated}
+        assert issuer.answers == before + 1
+        assert (await authenticator.caller(b"Bearer " + token(jti=str(minutes)))).client_id == "hr"
+        assert issuer.answers == before + 1
+
+
+async def test_keys_rotate_and_a_key_taken_back_is_believed_no_more(
+    issuer: JwksServer, fetched: UrlKeys, clock: Clock
+) -> None:
+    authenticator = Authenticator(fetched, issuer=ISSUER, audience=AUDIENCE)
+    old, new = b"Bearer " + token("ES256"), b"Bearer " + token("EdDSA")
+    assert await authenticator.caller(old)
+    issuer.content = document(public("ES256"), public("EdDSA"))
+    clock.now += keys.COOL_DOWN_S
+    assert await authenticator.caller(new), "the first token of a new key fetches it"
+    assert await authenticator.caller(old), "both are valid meanwhile"
+    issuer.content = document(public("EdDSA"))
+    await fetched.refresh()
+    with pytest.raises(Unauthenticated):
+        await authenticator.caller(old)
+    assert await authenticator.caller(new)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from contracts.problems import TooLarge
+from services.edge.tokens import authorization
 from services.log.proposal import Recorded
 from services.registry.http import strict_json
 from services.registry.http.cloudevents import (
@@ -47,7 +48,7 @@ class SingleEvents:
             await self._app(scope, receive, send)
             return
         scope["path_template"] = PATH
-        caller = await self._app.state["authenticator"].caller(headers.get(b"authorization"))
+        caller = await self._app.state["authenticator"].caller(authorization(scope["headers"]))
         body = await _body(receive, headers.get(b"content-length"))
         event = event_of(scope["headers"], content_type, body)
         recorded = await self._app.state["log"].append_one(proposal_of(event, caller))

@@ -11,6 +11,7 @@ from services.embedded.issuer import Issuer
 from services.embedded.postgres import Postgres
 from services.projections.transparency.note import Signer, new_key
 from tests.integration.filled_log import FilledLog, filled_log
+from tests.transparency.independent import build
 from tests.transparency.published_log import PublishedLog
 
 
@@ -26,6 +27,13 @@ async def log(database: FilledLog, tmp_path: Path) -> PublishedLog:
     """An empty log that has not been published."""
     await database.pool.execute("TRUNCATE log.event")
     return PublishedLog(database.pool, database.news, Signer(new_key("log.example/test")), tmp_path)
+
+
+@pytest.fixture(scope="session")
+def independent(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """The auditor and witness in Go, compiled once; what Go can use again stays in pytest's cache."""
+    assert pytestconfig.cache is not None
+    return build(tmp_path_factory.mktemp("independent"), pytestconfig.cache.mkdir("go"))
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """An independent client of tlog-tiles accepts our log, and refuses what has been tampered with."""
 
 import base64
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from tlog_scales.tlog import Checkpoint, ConsistencyProofInvalid, InclusionProof
 
 from services.projections.transparency.published import Published
 from services.projections.transparency.tiles import bundle, unbundle
+from tests.transparency.independent import Auditor
 from tests.transparency.published_log import PublishedLog, entries
 
 GOLDEN_SIZE = 70_000
@@ -58,14 +60,17 @@ async def old(log: PublishedLog) -> Checkpoint:
     return old
 
 
-async def test_the_golden_log_of_70_000_entries(log: PublishedLog) -> None:
+async def test_the_golden_log_of_70_000_entries(log: PublishedLog, independent: Path, tmp_path: Path) -> None:
     client = Client(log.folder, log.signer.vkey)
     await log.put(entries(1, OLD_SIZE))
     await log.publish(entries_max=OLD_SIZE)
     old = client.checkpoint()
+    old_file = shutil.copy(log.folder / "checkpoint", tmp_path / "old")
     await log.put(entries(OLD_SIZE + 1, GOLDEN_SIZE))
     await log.publish()
     assert client.check(range(0, GOLDEN_SIZE, 977), old).size == GOLDEN_SIZE
+    replayed = Auditor(independent).audit(log.folder, log.signer.vkey, old_file)
+    assert replayed.said == f"{GOLDEN_SIZE} entries replayed, consistent with size {OLD_SIZE}\n"
     assert client.reader.get_entry(GOLDEN_SIZE - 1) == entries(GOLDEN_SIZE, GOLDEN_SIZE)[0]
     files = log.files()
     full = [sum(path.startswith(f"tile/{level}/") and ".p/" not in path for path in files) for level in (0, 1, 2)]

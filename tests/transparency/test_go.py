@@ -65,9 +65,7 @@ Tampering = Callable[[list[bytes]], None]
 
 
 @pytest.mark.parametrize("tamper", [altered, swapped, dropped, doubled])
-async def test_tampered_entries_are_refused(
-    log: PublishedLog, auditor: Auditor, old: Path, tamper: Tampering
-) -> None:
+async def test_tampered_entries_are_refused(log: PublishedLog, auditor: Auditor, old: Path, tamper: Tampering) -> None:
     path = log.folder / "tile/entries/000"
     contents = unbundle(path.read_bytes())
     tamper(contents)
@@ -93,7 +91,7 @@ async def test_a_rewritten_history_is_refused_even_with_a_good_signature(
     assert "did not begin as that of size 300" in refused.said
 
 
-async def test_a_rolled_back_log_is_refused(log: PublishedLog, auditor: Auditor, old: Path) -> None:
+def test_a_rolled_back_log_is_refused(log: PublishedLog, auditor: Auditor, old: Path) -> None:
     newest = log.folder / "checkpoint"
     kept = newest.read_bytes()
     newest.write_bytes(old.read_bytes())

@@ -1,7 +1,11 @@
-"""Signed notes and checkpoints (c2sp.org/signed-note, c2sp.org/tlog-checkpoint), with Ed25519."""
+"""Signed notes, checkpoints and cosignatures, with Ed25519.
+
+c2sp.org/signed-note, c2sp.org/tlog-checkpoint, c2sp.org/tlog-cosignature (version 1).
+"""
 
 import base64
 import binascii
+import contextlib
 import re
 from collections.abc import Sequence
 from hashlib import sha256
@@ -11,12 +15,15 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 ED25519 = b"\x01"
+COSIGNATURE = b"\x04"
+"""The kind of a witness's key: its signatures say when, too."""
 NAME = r"[^\s+]+"
 _KEY = re.compile(rf"({NAME})\+([0-9a-f]{{8}})\+(\S+)").fullmatch
 _SIGNATURE = re.compile(rf"— ({NAME}) (\S+)").fullmatch
 _SIZE = re.compile("0|[1-9][0-9]{0,18}").fullmatch
 _PRIVATE = "PRIVATE+KEY+"
 SIGNATURES_MAX = 100
+TIME_BYTES = 8
 
 
 class NoteRefused(ValueError):
@@ -36,16 +43,22 @@ class Checkpoint(NamedTuple):
 
 
 class Verifier:
-    """A public key that signatures are checked against, out of a verifier key `<name>+<id>+<key>`."""
+    """A public key that signatures are checked against, out of a verifier key `<name>+<id>+<key>`.
+
+    A log's, or a witness's: then `kind` is COSIGNATURE, and what it signs is a checkpoint at a time.
+    """
 
     def __init__(self, vkey: str) -> None:
-        self.name, self.key_id, public_key = _parse_key(vkey)
-        if key_id_of(self.name, public_key) != self.key_id:
+        self.name, self.key_id, self.kind, self.public_key = _parse_key(vkey)
+        if key_id_of(self.name, self.public_key, self.kind) != self.key_id:
             raise NoteRefused("the verifier key's id is not that of its name and key")
-        self._key = Ed25519PublicKey.from_public_bytes(public_key)
+        self._key = Ed25519PublicKey.from_public_bytes(self.public_key)
 
     def verify(self, text: bytes, signature: bytes) -> None:
         """Raise NoteRefused unless the text was signed with this key."""
+        if self.kind == COSIGNATURE:
+            time, signature = int.from_bytes(signature[:TIME_BYTES], "big"), signature[TIME_BYTES:]
+            text = cosigned(text, time)
         try:
             self._key.verify(signature, text)
         except InvalidSignature:
@@ -60,11 +73,11 @@ class Signer:
     """
 
     def __init__(self, key: str) -> None:
-        self.name, key_id, seed = _parse_key(key.removeprefix(_PRIVATE))
+        self.name, key_id, kind, seed = _parse_key(key.removeprefix(_PRIVATE))
         self._key = Ed25519PrivateKey.from_private_bytes(seed)
         self._public_key = self._key.public_key().public_bytes_raw()
         self._key_id = key_id_of(self.name, self._public_key)
-        if not key.startswith(_PRIVATE) or key_id != self._key_id:
+        if not key.startswith(_PRIVATE) or key_id != self._key_id or kind != ED25519:
             raise NoteRefused("the signing key is damaged")
 
     @property
@@ -85,9 +98,14 @@ def new_key(name: str) -> str:
     return f"{_PRIVATE}{name}+{key_id.hex()}+{_base64(ED25519 + private_key.private_bytes_raw())}"
 
 
-def key_id_of(name: str, public_key: bytes) -> bytes:
-    """The four bytes by which signature lines name an Ed25519 key."""
-    return sha256(name.encode() + b"\n" + ED25519 + public_key).digest()[:4]
+def key_id_of(name: str, public_key: bytes, kind: bytes = ED25519) -> bytes:
+    """The four bytes by which signature lines name an Ed25519 key of a kind."""
+    return sha256(name.encode() + b"\n" + kind + public_key).digest()[:4]
+
+
+def cosigned(text: bytes, time: int) -> bytes:
+    """What a witness signs who has seen a checkpoint's text at a time, in seconds since 1970."""
+    return b"cosignature/v1\ntime %d\n%s" % (time, text)
 
 
 def open_note(note: str, verifiers: Sequence[Verifier]) -> str:
@@ -95,26 +113,58 @@ def open_note(note: str, verifiers: Sequence[Verifier]) -> str:
 
     Signatures of unknown keys are passed over.
     """
+    text, signers = read_note(note, verifiers)
+    if not signers:
+        raise NoteRefused("no known key has signed the note")
+    return text
+
+
+def read_note(note: str, verifiers: Sequence[Verifier]) -> tuple[str, list[Verifier]]:
+    """The text of a note, and those of the keys that have signed it. NoteRefused when a signature of one is wrong."""
+    text, signatures = split_note(note)
+    known = {(verifier.name, verifier.key_id): verifier for verifier in verifiers}
+    signers: dict[tuple[str, bytes], Verifier] = {}
+    for name, signature in map(_signature, signatures):
+        key = name, signature[:4]
+        if verifier := known.get(key):
+            verifier.verify(text.encode(), signature[4:])
+            signers[key] = verifier
+    return text, list(signers.values())
+
+
+def split_note(note: str) -> tuple[str, list[str]]:
+    """The text of a note, which ends with a line's end, and its signature lines, without theirs."""
     text, separator, lines = note.rpartition("\n\n")
-    text += "\n"
     if not separator or not lines.endswith("\n") or any(ord(character) < 0x20 for character in note.replace("\n", "")):
         raise NoteRefused("this is not a signed note")
-    known = {(verifier.name, verifier.key_id): verifier for verifier in verifiers}
-    verified = False
     signatures = lines.removesuffix("\n").split("\n")
     if len(signatures) > SIGNATURES_MAX:
         raise NoteRefused("the note has too many signatures")
-    for line in signatures:
-        match = _SIGNATURE(line)
-        signature = _bytes(match[2]) if match else None
-        if match is None or signature is None or len(signature) <= 4:
-            raise NoteRefused("a signature line is malformed")
-        if verifier := known.get((match[1], signature[:4])):
-            verifier.verify(text.encode(), signature[4:])
-            verified = True
-    if not verified:
-        raise NoteRefused("no known key has signed the note")
-    return text
+    return f"{text}\n", signatures
+
+
+def line_of(verifier: Verifier, text: str, lines: Sequence[str]) -> str:
+    """The signature line of a key among some lines. NoteRefused when there is none, or it did not sign the text.
+
+    Lines of other keys, and what is no signature line, are passed over.
+    """
+    for line in lines:
+        with contextlib.suppress(NoteRefused):
+            name, signature = _signature(line)
+            if (name, signature[:4]) == (verifier.name, verifier.key_id):
+                break
+    else:
+        raise NoteRefused(f"there is no signature of {verifier.name}")
+    verifier.verify(text.encode(), signature[4:])
+    return line
+
+
+def with_line(note: str, line: str) -> str:
+    """The note with another signature line, in the place of one of the same key if there is one."""
+    text, lines = split_note(note)
+    name, signature = _signature(line)
+    others = [other for other in lines if (name, signature[:4]) != ((found := _signature(other))[0], found[1][:4])]
+    return "".join(f"{part}\n" for part in (text, *others, line))
 
 
 def open_checkpoint(note: str, verifier: Verifier) -> Checkpoint:
@@ -134,12 +184,22 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(lines[0], int(lines[1]), root)
 
 
-def _parse_key(key: str) -> tuple[str, bytes, bytes]:
+def _signature(line: str) -> tuple[str, bytes]:
+    """The name of a signature line, and what it holds: the key's id and the signature. NoteRefused unless it is one."""
+    match = _SIGNATURE(line)
+    content = _bytes(match[2]) if match else None
+    if match is None or content is None or len(content) <= 4:
+        raise NoteRefused("a signature line is malformed")
+    return match[1], content
+
+
+def _parse_key(key: str) -> tuple[str, bytes, bytes, bytes]:
+    """Name, id, kind and 32 bytes of a key. NoteRefused unless it is one for Ed25519."""
     match = _KEY(key)
     content = _bytes(match[3]) if match else None
-    if match is None or content is None or content[:1] != ED25519 or len(content) != 33:
+    if match is None or content is None or content[:1] not in (ED25519, COSIGNATURE) or len(content) != 33:
         raise NoteRefused("this is no Ed25519 key of a note")
-    return match[1], bytes.fromhex(match[2]), content[1:]
+    return match[1], bytes.fromhex(match[2]), content[:1], content[1:]
 
 
 def _base64(content: bytes) -> str:

@@ -54,6 +54,9 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
             checks["database"] = _reachable(reader)
             reading = projections.reading(app.state, settings.database_url, tiles=settings.tiles)
             checks.update(await enter(reading))
+            # What one side needs of the other, which neither imports.
+            app.state["receipt_headers"] = app.state["coverage"].receipt_headers
+            app.state["opening"] = app.state["vault"].opening
             relay = projections.relay_check(settings.database_url, projections.servers(settings), settings.nats_stream)
             checks["nats"] = await enter(relay)
             yield

@@ -47,9 +47,16 @@ from services.projections.registrations.reading import RegistrationsReader
 from services.projections.registrations.routes import get_registration
 from services.projections.relay import Diverged, Misconfigured, Relay, Servers, Sight, connect
 from services.projections.tagged import TaggedEvents
+from services.projections.transparency.coverage import Coverage
 from services.projections.transparency.keeping import Place, keep_published, place_of
 from services.projections.transparency.published import Published
-from services.projections.transparency.routes import get_checkpoint, get_entry_bundle, get_entry_proof, get_tile
+from services.projections.transparency.routes import (
+    get_checkpoint,
+    get_consistency,
+    get_entry_bundle,
+    get_entry_proof,
+    get_tile,
+)
 from services.projections.views.competencies.reading import CompetenciesReader
 from services.projections.views.competencies.routes import get_competencies
 from services.projections.views.competencies.tables import CompetenciesView
@@ -167,6 +174,7 @@ def routes() -> list[HTTPRouteHandler]:
         get_entries,
         get_entry,
         get_entry_proof,
+        get_consistency,
         get_checkpoint,
         get_tile,
         get_entry_bundle,
@@ -215,7 +223,8 @@ async def reading(
         state["registrants"] = RegistrantsReader(tagged)
         state["entries"], state["news"] = EntriesReader(connections, reader, positions), news
         state["followers"] = connections
-        state["published"] = Published(Path(tiles) if tiles else None)
+        state["published"] = published = Published(Path(tiles) if tiles else None)
+        state["coverage"] = Coverage(published, news, state["drain"])
         yield {f"view {view.name}": CaughtUp(positions, view.name) for view in VIEWS}
 
 

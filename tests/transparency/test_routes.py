@@ -20,11 +20,13 @@ from services.edge.tokens import Authenticator, caller_dependencies
 from services.embedded.data_folder import DataFolder
 from services.embedded.issuer import AUDIENCE, ISSUER, Issuer
 from services.projections import app
+from services.projections.transparency.coverage import Coverage, wait_s_of
 from services.projections.transparency.note import Verifier, open_checkpoint
-from services.projections.transparency.routes import wait_s_of
+from services.projections.transparency.published import Published
 from services.projections.transparency.tiles import Tile, beginning, unbundle
-from services.projections.transparency.tree import check_inclusion, leaf_hash, split
+from services.projections.transparency.tree import ProofRefused, check_consistency, check_inclusion, leaf_hash, split
 from tests.integration.filled_log import FilledLog
+from tests.transparency import naive
 from tests.transparency.published_log import PublishedLog, entries
 
 SIZE = 300
@@ -180,10 +182,116 @@ def test_what_is_preferred(prefer: str | None, wait_s: int) -> None:
     assert wait_s_of(prefer) == wait_s
 
 
+async def proof_of_growth(http: httpx.AsyncClient, **sizes: int) -> list[bytes]:
+    answer = await http.get("/v1/log/consistency", params={name.removesuffix("_"): n for name, n in sizes.items()})
+    assert answer.status_code == 200, answer.text
+    said = answer.json()
+    assert said["from"] == sizes["from_"]
+    assert said["to"] == sizes.get("to", SIZE)
+    return [base64.b64decode(line) for line in said["hashes"]]
+
+
+async def test_anyone_is_proved_that_the_log_only_grew_between_any_two_sizes(
+    log: PublishedLog, http: httpx.AsyncClient
+) -> None:
+    """Most of these sizes never had a checkpoint, and the partial tiles of none are there."""
+    del http.headers["Authorization"]
+    contents = entries(1, SIZE)
+    sizes = (0, 1, 2, 3, 7, 255, 256, 257, 299, 300)
+    roots = {size: naive.root(contents[:size]) for size in sizes}
+    for older in sizes:
+        for newer in (size for size in sizes if size >= older):
+            proof = await proof_of_growth(http, from_=older, to=newer)
+            check_consistency(older, roots[older], newer, roots[newer], proof)
+            if older not in (0, newer):
+                with pytest.raises(ProofRefused):
+                    check_consistency(older, roots[older], newer, roots[0], proof)
+
+
+async def test_growth_is_proved_up_to_the_checkpoint_unless_another_size_is_named(
+    log: PublishedLog, http: httpx.AsyncClient
+) -> None:
+    root = naive.root(entries(1, 100))
+    check_consistency(100, root, SIZE, log.checkpoint().root, await proof_of_growth(http, from_=100))
+    open_ended = await http.get("/v1/log/consistency?from=100")
+    assert open_ended.headers["Cache-Control"] == "public, max-age=1"
+    closed = await http.get("/v1/log/consistency?from=100&to=200")
+    assert closed.headers["Cache-Control"] == "public, max-age=31536000, immutable"
+
+
+async def test_growth_is_proved_after_older_partial_tiles_are_gone(log: PublishedLog, http: httpx.AsyncClient) -> None:
+    contents = entries(1, 1_000)
+    await log.put(contents[SIZE:])
+    await log.publish()
+    proof = await proof_of_growth(http, from_=290, to=777)
+    check_consistency(290, naive.root(contents[:290]), 777, naive.root(contents[:777]), proof)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 400),
+        ("from=x", 400),
+        ("from=-1", 400),
+        ("from=1&to=-1", 400),
+        ("from=2&to=1", 400),
+        (f"from={2**63}", 400),
+        (f"from=0&to={SIZE + 1}", 404),
+        (f"from={SIZE + 1}", 404),
+    ],
+)
+async def test_what_is_no_range_of_sizes_is_refused(http: httpx.AsyncClient, query: str, status: int) -> None:
+    answer = await http.get(f"/v1/log/consistency?{query}")
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    if status == 404:
+        assert (answer.json()["asked"], answer.json()["size"]) == (SIZE + 1, SIZE)
+
+
+@pytest.fixture
+def coverage(log: PublishedLog) -> Coverage:
+    return Coverage(Published(log.folder), log.news, asyncio.Event())
+
+
+async def test_a_receipt_tells_of_the_checkpoint_that_covers_it(log: PublishedLog, coverage: Coverage) -> None:
+    waiting = [asyncio.create_task(coverage.receipt_headers("wait=30", position)) for position in (1, 2, 3, 3)]
+    await asyncio.wait(waiting, timeout=0.05)
+    await log.put(entries(1, 2))
+    await log.publish()
+    told = await asyncio.wait_for(waiting[1], 5)
+    link = '</v1/log/entries/2/proof>; rel="https://c2sp.org/tlog-proof"; type="text/plain"'
+    assert told == {"Preference-Applied": "wait=10", "Link": link}
+    assert (await asyncio.wait_for(waiting[0], 5))["Preference-Applied"] == "wait=10"
+    assert not any(task.done() for task in waiting[2:])
+    await log.put(entries(3, 3))
+    await log.publish()
+    assert all(await asyncio.wait_for(asyncio.gather(*waiting), 5))
+    assert await coverage.reached(3, 0)
+
+
+async def test_a_receipt_that_no_checkpoint_covers_in_time_tells_nothing(log: PublishedLog, coverage: Coverage) -> None:
+    assert await coverage.receipt_headers("return=minimal", 1) == {}
+    assert not await coverage.reached(1, 0.05)
+    await log.put(entries(1, 1))
+    await log.publish()
+    assert await coverage.reached(1, 5)
+    assert not await coverage.reached(2, 0.05)
+
+
+async def test_nobody_waits_for_a_registry_that_stops_or_never_publishes(log: PublishedLog) -> None:
+    assert not await asyncio.wait_for(Coverage(Published(None), log.news, asyncio.Event()).reached(1, 60), 1)
+    drain = asyncio.Event()
+    waiting = asyncio.create_task(Coverage(Published(log.folder), log.news, drain).reached(1, 60))
+    await asyncio.wait((waiting,), timeout=0.05)
+    drain.set()
+    assert not await asyncio.wait_for(waiting, 5)
+
+
 async def test_where_nothing_is_published_there_is_nothing(
     database: FilledLog, data_folder: DataFolder, bearer: Callable[..., dict[str, str]]
 ) -> None:
     async with serving(database.url, None, data_folder) as client:
         client.headers.update(bearer("log:read"))
-        for path in ("/log/checkpoint", "/log/tile/0/000", "/log/tile/entries/000", "/v1/log/entries/1/proof"):
+        for path in ("/log/checkpoint", "/log/tile/0/000", "/log/tile/entries/000", "/v1/log/consistency?from=0"):
             assert (await client.get(path)).status_code == 404
+        assert (await client.get("/v1/log/entries/1/proof")).status_code == 404

@@ -2,13 +2,14 @@
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from contracts.problems import NotFound
-from services.projections.transparency.note import Checkpoint, parse_checkpoint
+from services.projections.transparency.note import Checkpoint, parse_checkpoint, split_note
 from services.projections.transparency.publisher import CHECKPOINT
-from services.projections.transparency.tiles import TILE_WIDTH, Tile, beginning
+from services.projections.transparency.tiles import TILE_WIDTH, Tile, beginning, tile_at
 from services.projections.transparency.tree import Tree
 
 
@@ -19,11 +20,24 @@ class Signed(NamedTuple):
     note: bytes
 
 
+class Consistency(NamedTuple):
+    """Proof that the tree of size `to_size` began as that of size `from_size`."""
+
+    from_size: int
+    to_size: int
+    hashes: Sequence[bytes]
+
+
 class Published:
     """The files that a publisher has written. folder: None where this installation has none."""
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
+
+    @property
+    def anywhere(self) -> bool:
+        """Whether this installation publishes its log at all."""
+        return self._folder is not None
 
     async def checkpoint(self) -> Signed:
         """The current checkpoint; NotFound before the first."""
@@ -33,17 +47,23 @@ class Published:
         """The content of a tile or an entry bundle; NotFound unless it has been published."""
         return await asyncio.to_thread(self._tile, tile)
 
-    async def proof(self, position: int) -> bytes:
+    async def proof(self, position: int, opening: bytes | None = None) -> bytes:
         """Proof that the entry at a position is in the current checkpoint (c2sp.org/tlog-proof@v1).
 
-        NotFound while it is not.
+        opening: what goes with it as its extra data. NotFound while the entry is not in the checkpoint.
         """
-        return await asyncio.to_thread(self._proof, position)
+        return await asyncio.to_thread(self._proof, position, opening)
+
+    async def consistency(self, from_size: int, to_size: int | None = None) -> Consistency:
+        """Proof that the tree of a size (None: of the current checkpoint) began as that of a smaller one, or the same.
+
+        RFC 6962, section 2.1.2. NotFound for sizes beyond the current checkpoint's.
+        """
+        return await asyncio.to_thread(self._consistency, from_size, to_size)
 
     def _checkpoint(self) -> Signed:
         note = self._read(CHECKPOINT)
-        text = note.decode().rpartition("\n\n")[0]
-        return Signed(parse_checkpoint(f"{text}\n"), note)
+        return Signed(parse_checkpoint(split_note(note.decode())[0]), note)
 
     def _tile(self, tile: Tile) -> bytes:
         try:
@@ -54,15 +74,29 @@ class Published:
             # Partial tiles are removed a while after they are full; for who comes late they are made of the full one.
             return beginning(tile, self._read(tile.full().path))
 
-    def _proof(self, position: int) -> bytes:
+    def _proof(self, position: int, opening: bytes | None) -> bytes:
         checkpoint, note = self._checkpoint()
         if not 1 <= position <= checkpoint.size:
             detail = f"Position {position} is not in the current checkpoint, of size {checkpoint.size}."
             raise NotFound(detail, position=position, size=checkpoint.size)
         index = position - 1
         hashes = Tree(checkpoint.size, self._tile).inclusion(index)
-        lines = ["c2sp.org/tlog-proof@v1", f"index {index}", *(base64.b64encode(part).decode() for part in hashes)]
+        extra = [] if opening is None else [f"extra {_base64(opening)}"]
+        lines = ["c2sp.org/tlog-proof@v1", *extra, f"index {index}", *map(_base64, hashes)]
         return "".join(f"{line}\n" for line in [*lines, ""]).encode() + note
+
+    def _consistency(self, from_size: int, to_size: int | None) -> Consistency:
+        size = self._checkpoint().checkpoint.size
+        to_size = size if to_size is None else to_size
+        if max(from_size, to_size) > size:
+            asked = max(from_size, to_size)
+            raise NotFound(f"The current checkpoint is of size {size}, not yet {asked}.", asked=asked, size=size)
+
+        def tile_then(tile: Tile) -> bytes:
+            """A tile as it was at that size, for which perhaps no checkpoint was signed."""
+            return beginning(tile, self._tile(tile_at(tile.level, tile.number, size)))
+
+        return Consistency(from_size, to_size, Tree(to_size, tile_then).consistency(from_size))
 
     def _read(self, path: str) -> bytes:
         if self._folder is None:
@@ -71,3 +105,7 @@ class Published:
             return (self._folder / path).read_bytes()
         except FileNotFoundError:
             raise NotFound("This has not been published.") from None
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -1,18 +1,20 @@
-"""GET /log/…: the tiles of the transparency log, for any client of c2sp.org/tlog-tiles; and the proof of one entry."""
+"""GET /log/…: the tiles of the transparency log, for any client of c2sp.org/tlog-tiles; and proofs made of them."""
 
-import asyncio
-import re
+import base64
 from typing import Annotated
 
 from litestar import Response, get
 from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.openapi import ResponseSpec
-from litestar.params import FromPath, HeaderParameter
+from litestar.params import FromPath, HeaderParameter, QueryParameter
+from msgspec import Struct
 
-from contracts.problems import NotFound
-from services.edge.tokens import Requires
-from services.log.listener import Listener
+from contracts.facts import PersonRectified, PersonRegistered
+from contracts.problems import Malformed, NotFound
+from services.edge.tokens import Caller, Requires
+from services.log.reader import Entry
+from services.projections.transparency.coverage import WAIT_S_MAX, wait_s_of
 from services.projections.transparency.published import Published
 from services.projections.transparency.tiles import parse_tile
 
@@ -21,10 +23,21 @@ TEXT = "text/plain"
 OCTETS = "application/octet-stream"
 IMMUTABLE = "max-age=31536000, immutable"
 CHECKPOINT_MAX_AGE_S = 1
-WAIT_S_MAX = 10
+SIZE_MAX = 2**63 - 1
 
-_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
-
+FromSize = Annotated[int, QueryParameter(name="from", ge=0, le=SIZE_MAX, description="The size of the older tree.")]
+ToSize = Annotated[
+    int | None,
+    QueryParameter(name="to", ge=0, le=SIZE_MAX, description="The size of the newer tree; default the checkpoint's."),
+]
+WithOpening = Annotated[
+    bool,
+    QueryParameter(
+        description="Add `extra`: what opens the fact's `identity_commitment`, 32 bytes of salt and then the identity"
+        " as JSON; the commitment is HMAC-SHA-256 of the identity under the salt. Needs persons:read besides. 410 once"
+        " the identity is erased, 404 for one that was rectified since.",
+    ),
+]
 Prefer = Annotated[
     str | None,
     HeaderParameter(
@@ -101,38 +114,66 @@ async def get_entry_bundle(*, published: NamedDependency[Published], place: From
 async def get_entry_proof(
     *,
     published: NamedDependency[Published],
+    caller: NamedDependency[Caller],
     state: State,
     position: FromPath[int],
+    opening: WithOpening = False,
     prefer: Prefer = None,
 ) -> Response[bytes]:
     """Inclusion in the current checkpoint, which is part of the file: <https://c2sp.org/tlog-proof>. 404 while a
     recorded entry is in no checkpoint yet, about a second."""
-    wait_s = wait_s_of(prefer)
-    headers = {"Cache-Control": "private, no-cache"}
-    if wait_s:
+    headers = {"Cache-Control": "no-store" if opening else "private, no-cache"}
+    if opening:
+        caller.require("persons:read")
+    if wait_s := wait_s_of(prefer):
         headers["Preference-Applied"] = f"wait={wait_s}"
-    proof = await proved(published, state["news"], state["drain"], position, wait_s=wait_s)
-    return Response(proof, media_type=TEXT, headers=headers)
+        await state["coverage"].reached(position, wait_s)
+    opened = await _opening(state, position) if opening else None
+    return Response(await published.proof(position, opened), media_type=TEXT, headers=headers)
 
 
-def wait_s_of(prefer: str | None) -> int:
-    """The seconds that a Prefer header asks to wait, cut to what is allowed."""
-    match = _WAIT.search(prefer or "")
-    return min(int(match[1]), WAIT_S_MAX) if match else 0
+class ConsistencyProof(Struct, frozen=True, rename={"from_size": "from", "to_size": "to"}):
+    """Proof that the tree of size `to` began as that of size `from`: RFC 6962, section 2.1.2; hashes in base64.
+
+    Empty when the sizes are equal, and from size 0.
+    """
+
+    from_size: int
+    to_size: int
+    hashes: list[str]
 
 
-async def proved(published: Published, news: Listener, drain: asyncio.Event, position: int, *, wait_s: float) -> bytes:
-    """The proof, waited for; NotFound when it has not come in time, or the registry stops."""
-    give_up_at = asyncio.get_running_loop().time() + wait_s
-    while True:
-        awaited = news.news
-        try:
-            return await published.proof(position)
-        except NotFound:
-            left_s = give_up_at - asyncio.get_running_loop().time()
-            if left_s <= 0 or drain.is_set():
-                raise
-        await news.wait(awaited, min(left_s, 1.0))
+@get(
+    "/v1/log/consistency",
+    operation_id="getConsistency",
+    summary="Proof that the log only grew from one size to another",
+    tags=["Log"],
+    dependencies=provided,
+)
+async def get_consistency(
+    *, published: NamedDependency[Published], from_size: FromSize, to_size: ToSize = None
+) -> Response[ConsistencyProof]:
+    """Between any two sizes, whether a checkpoint was signed for them or not. Check it with checkpoints of your own:
+    it proves nothing by itself. 404 while the current checkpoint is smaller than a size."""
+    if to_size is not None and from_size > to_size:
+        detail = f"from is {from_size}, more than to, {to_size}."
+        raise Malformed(detail, errors=[{"detail": detail, "parameter": "from"}])
+    proof = await published.consistency(from_size, to_size)
+    hashes = [base64.b64encode(part).decode() for part in proof.hashes]
+    cache = f"max-age={CHECKPOINT_MAX_AGE_S}" if to_size is None else IMMUTABLE
+    content = ConsistencyProof(proof.from_size, proof.to_size, hashes)
+    return Response(content, headers={"Cache-Control": f"public, {cache}"})
+
+
+async def _opening(state: State, position: int) -> bytes:
+    """What opens the commitment of the fact at a position. NotFound for a fact without one, or that no longer has one;
+    Erased."""
+    entry: Entry = await state["entries"].entry(position)
+    fact = entry.event().data
+    if not isinstance(fact, PersonRegistered | PersonRectified):
+        raise NotFound(f"The fact at position {position} holds no commitment.", position=position)
+    opened: bytes = await state["opening"](fact.person_id, bytes.fromhex(fact.identity_commitment))
+    return opened
 
 
 async def _tile(published: Published, level: str, place: str, *, cache: str) -> Response[bytes]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Parameter, Reference, RequestBody, Schema
 
 from contracts.facts import FACTS
 from services.registry.http.cloudevents import BATCH, ID_LENGTH_MAX, NDJSON, STRUCTURED
@@ -41,11 +41,21 @@ _EVENT = Schema(
 )
 
 
+_PREFER = Parameter(
+    name="Prefer",
+    param_in="header",
+    description="`wait=N` (RFC 7240), one event only: answer once a signed checkpoint covers it, 10 seconds at most."
+    " `Preference-Applied` and a `Link` to its proof then say so; without them it is recorded all the same.",
+    schema=Schema(type=OpenAPIType.STRING),
+)
+
+
 @dataclass
 class PostEvents(Operation):
     """The operation with its bodies."""
 
     def __post_init__(self) -> None:
+        self.parameters = [*(self.parameters or []), _PREFER]
         batch = Schema(type=OpenAPIType.ARRAY, items=_EVENT, max_items=BATCH_EVENTS_MAX)
         self.request_body = RequestBody(
             description=DESCRIPTION,

@@ -1,6 +1,6 @@
 """`POST /v1/events`: one event, a batch, or a stream of them."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from litestar import Request, Response, post
@@ -28,7 +28,11 @@ AnyRequest = Request[Any, Any, Any]
 async def post_events(
     request: AnyRequest, caller: NamedDependency[Caller], atomic: FromQuery[bool] = False
 ) -> Response[Any]:
-    """Record facts. Each answer tells the position at which a fact stands, or the rule that refuses it."""
+    """Record facts. Each answer tells the position at which a fact stands, or the rule that refuses it.
+
+    With `Prefer: wait=N` the receipt of a single event waits until a signed checkpoint covers it: then it has a `Link`
+    to the proof.
+    """
     log: LogWriter = request.app.state["log"]  # for a second dependency Litestar starts a task group: a tenth of a post
     content_type = request.headers.get("content-type", "")
     kind = media_type(content_type)
@@ -42,7 +46,9 @@ async def post_events(
     if not is_single(headers, content_type):
         raise UnsupportedMediaType(f"Post {STRUCTURED}, {BATCH}, {NDJSON}, or application/json with ce- headers.")
     event = event_of(headers, content_type, await read_body(request, EVENT_BYTES_MAX))
-    return _receipt(await log.append_one(proposal_of(event, caller)))
+    recorded = await log.append_one(proposal_of(event, caller))
+    prefer = request.headers.get("prefer")
+    return _receipt(recorded, await request.app.state["receipt_headers"](prefer, recorded.position) if prefer else {})
 
 
 async def read_body(request: AnyRequest, bytes_max: int) -> bytes:
@@ -57,12 +63,12 @@ async def read_body(request: AnyRequest, bytes_max: int) -> bytes:
     return bytes(body)
 
 
-def _receipt(recorded: Recorded) -> Response[bytes]:
+def _receipt(recorded: Recorded, promises: Mapping[str, str]) -> Response[bytes]:
     return Response(
         receipt(recorded),
         status_code=200 if recorded.repeated else 201,
         media_type="application/json",
-        headers={"Location": f"/v1/log/entries/{recorded.position}"},
+        headers={"Location": f"/v1/log/entries/{recorded.position}"} | dict(promises),
     )
 
 

@@ -4,7 +4,7 @@ They cost more than reading, deciding and recording the event together (`tests/b
 single event goes on to the application, whose route for it documents both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from litestar import Litestar
@@ -52,7 +52,11 @@ class SingleEvents:
         body = await _body(receive, headers.get(b"content-length"))
         event = event_of(scope["headers"], content_type, body)
         recorded = await self._app.state["log"].append_one(proposal_of(event, caller))
-        await _answer(send, recorded)
+        prefer = headers.get(b"prefer")
+        promises = (
+            await self._app.state["receipt_headers"](prefer.decode("latin-1"), recorded.position) if prefer else {}
+        )
+        await _answer(send, recorded, promises)
 
 
 def is_single(headers: Headers, content_type: str) -> bool:
@@ -83,12 +87,13 @@ async def _body(receive: Receive, content_length: bytes | None) -> bytes:
     return body
 
 
-async def _answer(send: Send, recorded: Recorded) -> None:
+async def _answer(send: Send, recorded: Recorded, promises: Mapping[str, str]) -> None:
     body = receipt(recorded)
     headers = [
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"location", f"/v1/log/entries/{recorded.position}".encode()),
+        *((name.lower().encode(), value.encode()) for name, value in promises.items()),
     ]
     status = 200 if recorded.repeated else 201
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -114,6 +114,21 @@ class Vault:
         person = await self._find(person_id)
         return str(person.person_id), self._open(person)
 
+    async def opening(self, person_id: str, promise: bytes) -> bytes:
+        """What opens a commitment of the log: 32 bytes of salt, then the identity as it was committed to, JSON.
+
+        person_id: of the fact that holds the commitment. Raises Erased, and NotFound when the identity was put right
+        since: the opening of the one before went with it.
+        """
+        await self._intents.settle([_uuid(person_id)], [])  # an erasure that is under way is not outrun
+        row = await self._pool.fetchrow("SELECT * FROM vault.person WHERE person_id = $1", _uuid(person_id))
+        if row is None:
+            raise await self._missing(person_id)
+        person = Person.of(row)
+        if person.commitment != promise:
+            raise NotFound("This identity was put right since: nothing opens the commitment any more.")
+        return self._keys.open(person_id, person.sealed, person.wrapped_key)
+
     async def rectify(self, person_id: str, identity: Identity, requested_by: str) -> Recorded:
         """Put an identity right. Raises NotFound, Erased, and IdentityTaken when it is another person's."""
         person = await self._find(person_id)
@@ -172,9 +187,12 @@ class Vault:
         row = await self._pool.fetchrow(_FIND, _uuid(person_id))
         if row is not None:
             return Person.of(row)
+        raise await self._missing(person_id)
+
+    async def _missing(self, person_id: str) -> Problem:
         if await self._pool.fetchval(_IS_ERASED, _uuid(person_id)):
-            raise Erased("This person's identity has been erased.")
-        raise NotFound("No person has this id.")
+            return Erased("This person's identity has been erased.")
+        return NotFound("No person has this id.")
 
     async def _find_or_make(
         self, identities: Sequence[Identity], requested_by: str

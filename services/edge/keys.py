@@ -15,6 +15,7 @@ import msgspec
 import structlog
 
 from contracts.problems import Unavailable
+from services.tasks import cancelled
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche.edge")
 
@@ -211,8 +212,7 @@ class UrlKeys:
         try:
             yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+            await cancelled(task)
             await self.client.aclose()
 
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from services.embedded import issuer
 from services.embedded.data_folder import DataFolder, RunState
@@ -19,6 +18,7 @@ from services.embedded.program import Program
 from services.embedded.readiness import claim_port, http_ok, wait_until
 from services.embedded.supervisor import Supervisor, run_once
 from services.settings import UpSettings, is_set, variable
+from services.tasks import cancelled
 
 READY_S = 60.0  # read models that have much to catch up on take longer; the interface serves meanwhile
 
@@ -93,7 +93,7 @@ async def up(installation: Installation, announce: Callable[[], None]) -> None:
                 announce()
                 await stopping
         finally:
-            await _cancelled(starting, stopping)
+            await cancelled(starting, stopping)
             await supervisor.stop()
             if postgres is not None:
                 postgres.forget_sockets()
@@ -160,9 +160,3 @@ def _stop_requested() -> asyncio.Event:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, requested.set)
     return requested
-
-
-async def _cancelled(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

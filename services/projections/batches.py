@@ -10,6 +10,7 @@ import msgspec
 
 from contracts.facts import Fact
 from services.projections.events import Placed, Unreadable, placed, unreadable
+from services.tasks import cancelled
 
 # $1: behind which position, $2: up to which, $3: how many, $4: numbers of the types whose bytes are wanted.
 _RANGE = """
@@ -95,8 +96,7 @@ class BatchReader:
     async def close(self) -> None:
         """Forget what was read ahead."""
         if self._ahead is not None:
-            self._ahead[1].cancel()
-            await asyncio.gather(self._ahead[1], return_exceptions=True)
+            await cancelled(self._ahead[1])
             self._ahead = None
 
     async def _read_ahead_or_now(self, after: int, until: int, limit: int) -> Batch:

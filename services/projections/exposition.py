@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from services.projections.builds import OLD
 from services.projections.metrics import FOLLOWERS
 from services.projections.unreachable import UNREACHABLE
+from services.tasks import cancelled
 
 REFRESH_S = 1.0
 STALE_S = 10.0
@@ -184,8 +185,7 @@ class FollowerCollector(Collector):
             yield
         finally:
             registry.unregister(self)
-            refreshing.cancel()
-            await asyncio.gather(refreshing, return_exceptions=True)
+            await cancelled(refreshing)
 
     async def _refreshed(self) -> None:
         while True:

@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 
 from services.projections.unreachable import UNREACHABLE
+from services.tasks import cancelled
 
 LEASE_S = 3.0
 RENEW_S = 1.0
@@ -117,8 +118,7 @@ class Lease:
         try:
             yield
         finally:
-            renewing.cancel()
-            await asyncio.gather(renewing, return_exceptions=True)
+            await cancelled(renewing)
             await self.give_up()
 
     async def lead(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -132,9 +132,7 @@ class Lease:
                 if working.done():
                     return working.result()
             finally:
-                working.cancel()
-                renewing.cancel()
-                await asyncio.gather(working, renewing, return_exceptions=True)
+                await cancelled(working, renewing)
                 await self.give_up()
             _log.warning("lease.lost", follower=self.follower, holder=self.holder)
 

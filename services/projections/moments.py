@@ -76,8 +76,9 @@ class Moments:
         Recorded times never decrease, so an event behind the time settles it. At the end of the log a group that is
         being committed may have taken an earlier time already, and the next writer's clock may be behind ours.
         """
+        head = await self._reader.head()  # first: what was there is seen below, so that nothing slips in between
         position = await self._reader.position_at(time)
-        if await self._reader.entry(position + 1) is not None:
+        if position < head:
             return position
         ahead = CLOCKS_AGREE - (self._clock() - time)
         if ahead > timedelta():

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from contracts.problems import Unavailable
+from services.log.reader import LogReader
 from services.projections.moments import CLOCKS_AGREE, Moments
 from services.projections.positions import LOG, Positions
 from tests.integration.filled_log import FilledLog, filled_log, until
@@ -64,6 +65,19 @@ async def test_a_time_just_gone_waits_until_every_writers_clock_is_past_it(log: 
     moment = await moments(log, now).moment(LOG, now.isoformat())
     assert moment.position == 2
     assert time.monotonic() - started >= CLOCKS_AGREE.total_seconds() - 0.01
+
+
+async def test_an_event_recorded_between_two_looks_at_the_log_is_not_missed(log: FilledLog) -> None:
+    class Overtaken(LogReader):
+        async def position_at(self, moment: datetime) -> int:
+            position = await super().position_at(moment)
+            if await self.head() == 2:
+                await log.pool.execute(PUT, 3, recorded_at(3))
+            return position
+
+    now = recorded_at(3) + timedelta(minutes=1)
+    found = Moments(Overtaken(log.pool), Positions(log.pool, log.reader, log.news), lambda: now)
+    assert (await found.moment(LOG, recorded_at(3).isoformat())).position == 3
 
 
 async def test_times_asked_while_writers_write_never_change(log: FilledLog, database_url: str) -> None:

@@ -14,6 +14,7 @@ from services.log.reader import LogReader
 from services.projections import metrics
 from services.projections.relay.publication import NO_ANSWER, Diverged, Relay
 from services.projections.relay.stream import Servers, connect
+from services.tasks import cancelled
 
 LOOK_S = 5.0
 """How old the metrics may be."""
@@ -42,8 +43,7 @@ class Sight:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await cancelled(self._task)
         if self._client is not None:
             await self._client.close()
 

@@ -12,7 +12,7 @@ export UV_CACHE_DIR := $(CURDIR)/.tools/cache
 export PIP_CACHE_DIR := $(CURDIR)/.tools/cache/pip
 endif
 
-.PHONY: setup run test check fmt contracts bench soak test-cluster
+.PHONY: setup run test check fmt contracts bench soak fuzz test-cluster
 
 setup: $(UV)  ## install what uv.lock names into .venv; quick when nothing changed
 	@$(UV) sync --locked --quiet --python 3.11
@@ -42,6 +42,9 @@ bench: $(UV)  ## measure, beside other event stores; NAMES="appends http" for so
 
 soak: setup  ## a million lines of NDJSON: the server's memory must not grow; some minutes
 	$(BIN)/python -m tests.soak.ndjson
+
+fuzz: setup  ## hundreds of requests for each operation of the OpenAPI document: about five minutes
+	FUZZ_EXAMPLES=100 $(BIN)/pytest tests/http/test_openapi.py --timeout 600
 
 contracts: setup  ## write the contracts as files: OpenAPI, JSON Schemas, examples, problems
 	$(BIN)/python -m services.contract_files

@@ -11,7 +11,6 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from prometheus_client import REGISTRY
 
-from contracts.facts import FACTS
 from services.edge.docs import docs_router, openapi_config
 from services.edge.keys import keys_at
 from services.edge.logs import configure_logs
@@ -67,7 +66,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
             *projections.routes(),
             ops_router(checks, REGISTRY),
             problem_pages(),
-            docs_router([fact.posted or fact for fact in FACTS.values()]),
+            docs_router(registry.DOCUMENTED),
         ],
         dependencies={
             **caller_dependencies,

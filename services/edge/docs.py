@@ -10,13 +10,19 @@ from litestar import Litestar, Request, Response, Router, get
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.routes import HTTPRoute
-from litestar.static_files import create_static_files_router
+from litestar.params import FromPath
+from litestar.response import File
 
-from services.edge.tokens import Requires
+from contracts.json_schemas import NOT_A_LINE_FEED
+from contracts.problems import NotFound
+from services.edge.operations import finish_operations
 
 STATIC = Path(__file__).parent / "static"
 REF = "#/components/schemas/{name}"
+BEARER = (
+    "A JWT of the registry's issuer. The claim `scope` holds what an operation requires; `sources` lists prefixes"
+    " of the sources that it may post as."
+)
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -26,7 +32,7 @@ PAGE_POLICY = (
 
 def openapi_config(*, title: str, version: str, description: str | None = None) -> OpenAPIConfig:
     """For `Litestar(openapi_config=…)`. Its own routes stay below `/docs/litestar`; ours are in `docs_router`."""
-    scheme = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT")
+    scheme = SecurityScheme(type="http", scheme="bearer", bearer_format="JWT", description=BEARER)
     return OpenAPIConfig(
         title=title,
         version=version,
@@ -41,6 +47,7 @@ def openapi_config(*, title: str, version: str, description: str | None = None) 
 def docs_router(types: Sequence[Any]) -> Router:
     """`/openapi.json`, `/docs` and its files. `types` are completed by `complete`."""
     document = b""
+    files = {file.relative_to(STATIC).as_posix(): file for file in STATIC.rglob("*") if file.is_file()}
 
     @get("/openapi.json", include_in_schema=False)
     async def openapi(request: Request[Any, Any, Any]) -> Response[bytes]:
@@ -55,18 +62,21 @@ def docs_router(types: Sequence[Any]) -> Router:
         headers = {"Content-Security-Policy": PAGE_POLICY}
         return Response((STATIC / "docs.html").read_bytes(), media_type="text/html; charset=utf-8", headers=headers)
 
-    files = create_static_files_router(path="/docs/static", directories=[STATIC], include_in_schema=False)
-    return Router("/", route_handlers=[openapi, docs, files])
+    @get("/docs/static/{name:path}", include_in_schema=False)
+    async def static(name: FromPath[str]) -> File:
+        file = files.get(name.strip("/"))  # a name from outside never meets the file system
+        if file is None:
+            raise NotFound("There is nothing at this address; see /docs.")
+        return File(file, content_disposition_type="inline")
+
+    return Router("/", route_handlers=[openapi, docs, static])
 
 
 def openapi_document(app: Litestar, types: Sequence[Any]) -> dict[str, Any]:
     """The application's whole document."""
     document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema()))
     complete(document, types)
-    for path, method, scope in _scopes(app):
-        operation = document["paths"][path][method]
-        operation["security"] = [{"bearer": []}]
-        operation["x-required-scope"] = scope
+    finish_operations(document, app)
     return document
 
 
@@ -80,6 +90,8 @@ def complete(document: dict[str, Any], types: Sequence[Any]) -> None:
     document.setdefault("components", {}).setdefault("schemas", {}).update(components)
     unions = {_members(schema): schema for schema in schemas if "discriminator" in schema}
     for part in _parts(document):
+        if isinstance(part.get("pattern"), str):
+            part["pattern"] = part["pattern"].removesuffix(NOT_A_LINE_FEED)
         if "discriminator" not in part and (union := unions.get(_members(part))) is not None:
             part.pop("oneOf", None)
             part.update(union)
@@ -98,16 +110,3 @@ def _parts(value: Any) -> Iterator[dict[str, Any]]:
     elif isinstance(value, list):
         for part in value:
             yield from _parts(part)
-
-
-def _scopes(app: Litestar) -> Iterator[tuple[str, str, str]]:
-    """Path, method and scope of each documented operation that a `Requires` guards."""
-    for route in app.routes:
-        if not isinstance(route, HTTPRoute):
-            continue
-        for method, (handler, _) in route.route_handler_map.items():
-            if not handler.resolve_include_in_schema():
-                continue
-            for guard in handler.resolve_guards():
-                if isinstance(guard, Requires):
-                    yield route.path_format or "/", method.lower(), guard.scope

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
-from litestar import Response, Router, get
+from litestar import MediaType, Response, Router, get
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from contracts.problems import Unavailable
@@ -34,7 +34,7 @@ def ops_router(checks: Mapping[str, Check], registry: CollectorRegistry, *, chec
             raise Unavailable(f"Not ready: {', '.join(failing)}.", failing=failing)
         return {"status": "ok"}
 
-    @get("/metrics", tags=["operations"], summary="Metrics for Prometheus")
+    @get("/metrics", tags=["operations"], summary="Metrics for Prometheus", media_type=MediaType.TEXT)
     async def metrics() -> Response[bytes]:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from html import escape
 
-from litestar import Response, Router, get
+from litestar import MediaType, Response, Router, get
 from litestar.params import FromPath
 
 from contracts.catalogue import PROBLEMS, Entry
@@ -53,7 +53,7 @@ def _problem(entry: Entry) -> Iterable[str]:
     yield '<p><a href="/problems">All problems</a></p>'
 
 
-@get("/problems", tags=["operations"], summary="Every kind of problem")
+@get("/problems", tags=["operations"], summary="Every kind of problem", media_type=MediaType.HTML)
 async def get_problems() -> Response[str]:
     """A page that lists them."""
     links = (
@@ -63,7 +63,7 @@ async def get_problems() -> Response[str]:
     return _page("Problems", ["<ul>", *links, "</ul>"])
 
 
-@get("/problems/{slug:str}", tags=["operations"], summary="What a problem means")
+@get("/problems/{slug:str}", tags=["operations"], summary="What a problem means", media_type=MediaType.HTML)
 async def get_problem(slug: FromPath[str]) -> Response[str]:
     """The page that the `type` of a problem leads to."""
     entry = PROBLEMS.get(slug)

@@ -177,7 +177,9 @@ async def provide_caller_if_any(request: Request[Any, Any, Any]) -> Caller | Non
     return None if authorization(request.scope["headers"]) is None else await _caller(request)
 
 
-caller_dependencies = {"caller": Provide(provide_caller), "caller_if_any": Provide(provide_caller_if_any)}
+CALLER, CALLER_IF_ANY = "caller", "caller_if_any"
+
+caller_dependencies = {CALLER: Provide(provide_caller), CALLER_IF_ANY: Provide(provide_caller_if_any)}
 """For `Litestar(dependencies=…)`; resolved only by routes that ask. The application's state holds `authenticator`."""
 
 

@@ -19,7 +19,8 @@ REPAIR_S = 60
 AsOf = Annotated[
     str | None,
     QueryParameter(
-        description="Answer as the registry knew then: a position of the log, or an RFC 3339 time that has passed."
+        description="Answer as the registry knew then: a position of the log, or an RFC 3339 time that has passed.",
+        schema_extra={"anyOf": [{"pattern": "^[0-9]{1,19}$"}, {"format": "date-time"}]},
     ),
 ]
 

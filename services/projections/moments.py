@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Callable
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -91,8 +91,8 @@ def read_time(parameter: str, text: str, otherwise: str = "not") -> datetime:
     """The time that a parameter gives. Malformed: it is none."""
     try:
         # An offset's plus sign that nobody escaped arrives as a blank.
-        return msgspec.convert(text.replace(" ", "+"), _Time)
-    except msgspec.ValidationError:
+        return msgspec.convert(text.replace(" ", "+"), _Time).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError):  # the offset of a time in year 1 may lead out of the calendar
         detail = f"{parameter} is {otherwise} an RFC 3339 time."
         raise Malformed(detail, errors=[{"detail": detail, "parameter": parameter}]) from None
 

@@ -12,13 +12,24 @@ import structlog
 from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 
+from contracts.facts import FACTS
 from contracts.problems import Problem
 from services.log.reader import LogReader
 from services.log.transaction import CONNECTION_SETTINGS
 from services.log.writer import LogWriter
 from services.registry.domain.reference import Reference
 from services.registry.http.events import post_events
-from services.registry.http.persons import erase_person, get_person, merge_persons, post_persons, rectify_person
+from services.registry.http.intake import Receipt, Result
+from services.registry.http.person_forms import Merge, PersonId, PersonResult
+from services.registry.http.persons import (
+    erase_person,
+    get_person,
+    merge_persons,
+    person_options,
+    post_persons,
+    rectify_person,
+)
+from services.registry.vault.identity import Identity
 from services.registry.vault.keys import VaultKeys
 from services.registry.vault.vault import Vault
 
@@ -30,13 +41,24 @@ LOG_MIGRATIONS: Traversable = resources.files("services.log") / "sql" / "migrati
 TROUBLE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What asyncpg raises while a server is away, starts, stops, or is killed in the middle of its answer."""
 
+DOCUMENTED = (
+    *(fact.posted or fact for fact in FACTS.values()),
+    Receipt,
+    Result,
+    Identity,
+    Merge,
+    PersonId,
+    PersonResult,
+)
+"""What the OpenAPI document must know beside what the routes declare: they read and write some bytes by themselves."""
+
 SWEEP_S = 60.0
 """How often intents that a crash left behind are looked for, and how old they must be."""
 
 
 def routes() -> list[HTTPRouteHandler]:
     """The routes of the write side. They need the state that `recording` fills."""
-    return [post_events, post_persons, get_person, rectify_person, merge_persons, erase_person]
+    return [post_events, post_persons, person_options, get_person, rectify_person, merge_persons, erase_person]
 
 
 @contextlib.asynccontextmanager

@@ -2,17 +2,19 @@
 
 import asyncio
 import re
+from typing import Annotated, Literal
 
 import httpx
 import msgspec
 import pytest
 from litestar import Litestar, get, post
 from litestar.datastructures import State
-from litestar.params import JSONBody
+from litestar.params import JSONBody, QueryParameter
 from prometheus_client import CollectorRegistry, Counter
 
 from services.edge import vendor
 from services.edge.docs import docs_router, openapi_config
+from services.edge.operations import problems
 from services.edge.ops import Check, ops_router
 from services.edge.problems import exception_handlers
 from services.edge.tokens import Requires
@@ -26,12 +28,15 @@ class Dog(msgspec.Struct, tag="dog", forbid_unknown_fields=True):
     tricks: list[str]
 
 
-@post("/pets", guards=[Requires("pets:write")])
+@post("/pets", guards=[Requires("pets:write")], opt=problems(409))
 async def post_pet(data: JSONBody[Cat | Dog]) -> None: ...
 
 
 @get("/pets")
-async def get_pets() -> list[Cat | Dog]:
+async def get_pets(
+    behind: Annotated[int | None, QueryParameter(ge=0, le=2**63 - 1)] = None,
+    colour: Annotated[Literal["black", "white"] | None, QueryParameter()] = None,
+) -> list[Cat | Dog]:
     return []
 
 
@@ -97,10 +102,27 @@ async def test_the_document_has_discriminators_closed_objects_and_scopes(client:
     assert body["discriminator"]["propertyName"] == "type"
     assert "oneOf" not in body
     assert document["components"]["schemas"]["Cat"]["additionalProperties"] is False
-    assert (operation["security"], operation["x-required-scope"]) == ([{"bearer": []}], "pets:write")
+    assert (operation["security"], operation["x-required-scope"]) == ([{"bearer": ["pets:write"]}], "pets:write")
     assert "security" not in document["paths"]["/pets"]["get"]
     assert "/health/live" in document["paths"]
     assert "/docs" not in document["paths"]
+
+
+async def test_the_document_tells_the_problems_that_are_really_sent(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    post_answers, get_answers = (document["paths"]["/pets"][method]["responses"] for method in ("post", "get"))
+    assert set(post_answers) == {"201", "400", "401", "403", "408", "409", "413", "415", "500", "503"}
+    assert set(get_answers) == {"200", "400", "500", "503"}
+    problem = document["components"]["responses"][post_answers["400"]["$ref"].rpartition("/")[2]]
+    (media_type,) = problem["content"]
+    assert media_type == "application/problem+json"
+
+
+async def test_the_document_tells_parameters_as_they_are_sent(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    schemas = {parameter["name"]: parameter["schema"] for parameter in document["paths"]["/pets"]["get"]["parameters"]}
+    assert schemas["behind"] == {"type": "integer", "minimum": 0, "maximum": 2**63 - 1}
+    assert schemas["colour"] == {"type": "string", "enum": ["black", "white"]}
 
 
 async def test_the_docs_page_works_without_the_internet(client: httpx.AsyncClient) -> None:

@@ -8,6 +8,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.openapi import ResponseSpec
 from litestar.params import FromPath, QueryParameter
 
+from services.edge.operations import problems
 from services.edge.tokens import Requires
 from services.projections.answers import POSITION_HEADER, MinPosition, positioned_problems
 from services.projections.history.reading import HistoriesReader, History
@@ -31,6 +32,7 @@ async def provide_histories(state: State) -> HistoriesReader:
     summary="What happened to a person",
     tags=["Persons"],
     guards=[Requires("persons:read", about="person")],
+    opt=problems(410),
     dependencies={"histories": Provide(provide_histories)},
     responses={200: ResponseSpec(list[dict[str, Any]], description="The stored events", generate_examples=False)},
     exception_handlers=positioned_problems,

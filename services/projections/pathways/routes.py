@@ -8,6 +8,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
+from services.edge.operations import problems
 from services.edge.tokens import Requires
 from services.projections.answers import AsOf, MinPosition, answered, positioned_problems
 from services.projections.pathways.answer import Pathway
@@ -34,6 +35,7 @@ async def provide_pathways(state: State) -> PathwaysReader:
     summary="How far a person is from each certification in force",
     tags=["Persons"],
     guards=[Requires("persons:read", about="person")],
+    opt=problems(410),
     dependencies={"pathways": Provide(provide_pathways)},
     exception_handlers=positioned_problems,
 )

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from contracts.facts import PersonRectified, PersonRegistered
 from contracts.problems import Malformed, NotFound
+from services.edge.operations import problems
 from services.edge.tokens import Caller, Requires
 from services.log.reader import Entry
 from services.projections.transparency.coverage import WAIT_S_MAX, wait_s_of
@@ -62,6 +63,7 @@ provided = {"published": Provide(provide_published)}
     summary="The transparency log's signed checkpoint",
     tags=["Log"],
     dependencies=provided,
+    opt=problems(404),
     responses={200: ResponseSpec(str, description="A signed note", media_type=TEXT, generate_examples=False)},
 )
 async def get_checkpoint(*, published: NamedDependency[Published]) -> Response[bytes]:

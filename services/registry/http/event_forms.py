@@ -1,8 +1,19 @@
-"""What the OpenAPI document says of posted events. Litestar cannot tell: the route reads its body by itself."""
+"""What the OpenAPI document says of posted events and their answers. Litestar cannot tell: the route reads its body and
+writes its answers by itself."""
 
 from dataclasses import dataclass
 
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, Parameter, Reference, RequestBody, Schema
+from litestar.openapi.spec import (
+    OpenAPIHeader,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Reference,
+    RequestBody,
+    Schema,
+)
 
 from contracts.facts import FACTS
 from services.registry.http.cloudevents import BATCH, ID_LENGTH_MAX, NDJSON, STRUCTURED
@@ -48,11 +59,23 @@ _PREFER = Parameter(
     " `Preference-Applied` and a `Link` to its proof then say so; without them it is recorded all the same.",
     schema=Schema(type=OpenAPIType.STRING),
 )
+_RECEIPT = Reference(ref="#/components/schemas/Receipt")
+_RESULT = Schema(
+    description="What became of one event: a receipt with the status 201 or 200, or a problem.",
+    any_of=[Reference(ref="#/components/schemas/Result"), Reference(ref="#/components/schemas/Problem")],
+)
+_RESULTS = Schema(
+    type=OpenAPIType.OBJECT,
+    required=["results"],
+    properties={"results": Schema(type=OpenAPIType.ARRAY, items=_RESULT, description="In the order of the events.")},
+)
+_ONE_OR_MANY = OpenAPIMediaType(schema=Schema(any_of=[_RECEIPT, _RESULTS]))
+_LOCATION = OpenAPIHeader(schema=Schema(type=OpenAPIType.STRING), description="Where the entry of one event is found.")
 
 
 @dataclass
 class PostEvents(Operation):
-    """The operation with its bodies."""
+    """The operation with its bodies and its answers."""
 
     def __post_init__(self) -> None:
         self.parameters = [*(self.parameters or []), _PREFER]
@@ -67,3 +90,15 @@ class PostEvents(Operation):
                 "application/json": OpenAPIMediaType(schema=Schema(any_of=list(POSTED.values()))),
             },
         )
+        self.responses = {
+            "201": OpenAPIResponse(
+                description="Recorded: the receipt of one event, or the results of an atomic batch",
+                content={"application/json": _ONE_OR_MANY},
+                headers={"Location": _LOCATION},
+            ),
+            "200": OpenAPIResponse(
+                description="Recorded before: the first receipt. Or the results of a batch, or of a stream",
+                content={"application/json": _ONE_OR_MANY, NDJSON: OpenAPIMediaType(schema=_RESULT)},
+                headers={"Location": _LOCATION},
+            ),
+        }

@@ -9,6 +9,7 @@ from litestar.params import FromQuery
 
 from contracts.problems import Malformed, Problem, TooLarge, UnsupportedMediaType
 from services.edge.ndjson import Line, NdjsonAnswer
+from services.edge.operations import problems
 from services.edge.tokens import Caller
 from services.log.proposal import Outcome, Proposal, Recorded
 from services.log.writer import LogWriter
@@ -24,7 +25,16 @@ BODY_BYTES_MAX = 64 << 20
 AnyRequest = Request[Any, Any, Any]
 
 
-@post("/v1/events", status_code=201, request_max_body_size=None, operation_class=PostEvents)
+@post(
+    "/v1/events",
+    operation_id="postEvents",
+    summary="Record facts",
+    tags=["Events"],
+    status_code=201,
+    request_max_body_size=None,
+    operation_class=PostEvents,
+    opt=problems(409, 422),
+)
 async def post_events(
     request: AnyRequest, caller: NamedDependency[Caller], atomic: FromQuery[bool] = False
 ) -> Response[Any]:

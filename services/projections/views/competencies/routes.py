@@ -8,6 +8,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.params import FromPath, QueryParameter
 
+from services.edge.operations import problems
 from services.edge.tokens import Requires
 from services.projections.answers import AsOf, MinPosition, answered, positioned_problems
 from services.projections.views.competencies.answer import Competencies
@@ -31,6 +32,7 @@ async def provide_competencies(state: State) -> CompetenciesReader:
     summary="What a person holds",
     tags=["Persons"],
     guards=[Requires("persons:read", about="person")],
+    opt=problems(410),
     dependencies={"competencies": Provide(provide_competencies)},
     exception_handlers=positioned_problems,
 )

@@ -136,6 +136,9 @@ async def get_entries(
     media_type=CLOUD_EVENT,
     guards=[Requires("log:read")],
     dependencies={"entries": Provide(provide_entries)},
+    responses={
+        200: ResponseSpec(dict[str, Any], description="The entry", media_type=CLOUD_EVENT, generate_examples=False)
+    },
 )
 async def get_entry(*, entries: NamedDependency[EntriesReader], position: FromPath[int]) -> Response[bytes]:
     """The stored bytes at a position."""

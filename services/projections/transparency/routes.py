@@ -150,6 +150,7 @@ class ConsistencyProof(Struct, frozen=True, rename={"from_size": "from", "to_siz
     operation_id="getConsistency",
     summary="Proof that the log only grew from one size to another",
     tags=["Log"],
+    opt=problems(404),
     dependencies=provided,
 )
 async def get_consistency(

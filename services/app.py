@@ -23,18 +23,21 @@ from services.edge.server import run
 from services.edge.tokens import Authenticator, caller_dependencies
 from services.log.migrations import migrate as migrate_schema
 from services.log.reader import LogReader
+from services.log.writer import LogWriter
 from services.projections import app as projections
 from services.projections.relay import Retention, migrate_stream
 from services.registry import app as registry
 from services.registry.http.single_event import SingleEvents
+from services.restore.standing import refuse_if_behind
 from services.settings import MigrateSettings, ServeSettings
 
 DESCRIPTION = "Registrations, evaluations, validated blocs and certificates of a branch, as immutable events."
 
 
 def serve(settings: ServeSettings) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT. CannotRun when the log is not all of what was published."""
     configure_logs()
+    asyncio.run(refuse_if_behind(settings))
     drain = asyncio.Event()
     run(create_app(settings, drain), host=settings.host, port=settings.port, drain=drain)
 
@@ -56,8 +59,14 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
             # What one side needs of the other, which neither imports.
             app.state["receipt_headers"] = app.state["coverage"].receipt_headers
             app.state["opening"] = app.state["vault"].opening
-            relay = projections.relay_check(settings.database_url, projections.servers(settings), settings.nats_stream)
-            checks["nats"] = await enter(relay)
+            checks["nats"] = await enter(
+                projections.relay_check(
+                    settings.database_url,
+                    projections.servers(settings),
+                    settings.nats_stream,
+                    _refusing(app.state["log"]),
+                )
+            )
             yield
 
     app = Litestar(
@@ -95,6 +104,15 @@ def _from_state(name: str) -> Callable[[Request[Any, Any, Any]], Any]:
     return provide
 
 
+def _refusing(log: LogWriter) -> Callable[[str | None], None]:
+    """Lets nothing be recorded while the stream holds another history than the log: it would go on from there."""
+
+    def told(diverged: str | None) -> None:
+        log.refuse(diverged and f"Nothing is recorded before a person has looked: {diverged}.")
+
+    return told
+
+
 def _reachable(reader: LogReader) -> Check:
     async def check() -> None:
         await reader.head()
@@ -109,12 +127,17 @@ def migrate(settings: MigrateSettings) -> None:
 
 
 async def _migrate(settings: MigrateSettings) -> None:
-    connection = await asyncpg.connect(settings.database_url)
+    await migrate_tables(settings.database_url)
+    retention = Retention(settings.nats_max_age_s, settings.nats_replicas)
+    await migrate_stream(projections.servers(settings), settings.nats_stream, retention)
+
+
+async def migrate_tables(database_url: str) -> None:
+    """Make or upgrade the tables of every part."""
+    connection = await asyncpg.connect(database_url)
     try:
         await migrate_schema(connection, "log", registry.LOG_MIGRATIONS)
         await migrate_schema(connection, "vault", registry.VAULT_MIGRATIONS)
         await migrate_schema(connection, "projections", projections.MIGRATIONS)
     finally:
         await connection.close()
-    retention = Retention(settings.nats_max_age_s, settings.nats_replicas)
-    await migrate_stream(projections.servers(settings), settings.nats_stream, retention)

@@ -49,6 +49,9 @@ cli.add_command(
 cli.add_command(LazyCommand("verify", "services.projections.commands:verify", "Prove a view right by the log."))
 cli.add_command(LazyCommand("rebuild", "services.projections.commands:rebuild", "Build a view anew, without a pause."))
 cli.add_command(LazyCommand("unpark", "services.projections.commands:unpark", "Play a view's parked events."))
+cli.add_command(
+    LazyCommand("restore", "services.restore.command:restore", "Put back what a lost or older database lacks.")
+)
 cli.add_command(LazyCommand("demo", "services.demo.command:demo", "Play a year of a branch into a running registry."))
 
 data_option = click.option(

@@ -149,6 +149,34 @@ class AuditSettings(Struct, frozen=True, kw_only=True):
     """What signs the transparency log. Secret. Default: the key of the data folder."""
 
 
+class RestoreSettings(Struct, frozen=True, kw_only=True):
+    """`certibranche restore`: where the log, the stream and the tiles are. The data folder stands in for the rest."""
+
+    database_url: DatabaseUrl | None = None
+    """PostgreSQL, as the role that owns the tables. Secret. Default: embedded."""
+
+    nats_url: NatsUrl | None = None
+    """NATS servers; the relay's user will do. Secret. Default: embedded."""
+
+    nats_nkey: NkeySeed | None = None
+    """Seed of the nkey that proves who asks. Secret. Default: none, the URL says who."""
+
+    nats_ca: str | None = None
+    """Path of the certificates, PEM, that NATS servers are checked against. Default: those of the system."""
+
+    nats_stream: StreamName = "CERTIBRANCHE"
+    """The name of the JetStream stream. Default: CERTIBRANCHE."""
+
+    tiles: str | None = None
+    """Path of the folder that the transparency log is published into. Default: that of the data folder."""
+
+    log_key: LogKey | None = None
+    """What signs the transparency log. Secret. Default: the key of the data folder."""
+
+    log_guard: str | None = None
+    """Path of the file that remembers what was signed last. Default: `<tiles>.guard`."""
+
+
 class UpSettings(Struct, frozen=True, kw_only=True):
     """`certibranche up`: what replaces its own servers, keys and addresses."""
 
@@ -181,6 +209,7 @@ KINDS: tuple[type[Struct], ...] = (
     MigrateSettings,
     SubscriberSettings,
     AuditSettings,
+    RestoreSettings,
     UpSettings,
 )
 

@@ -23,9 +23,9 @@ Load = Callable[[Wanted], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What is recorded under a key."""
+    """What is recorded under a key. content: None where only the bytes are known (`restoring`)."""
 
-    content: bytes
+    content: bytes | None
     recorded: Recorded
 
 
@@ -155,7 +155,8 @@ class Group:
 
 
 def _repeated(receipt: Receipt, proposal: Proposal, *, repeated: bool) -> Outcome:
-    if receipt.content == proposal.content:
+    content, entry = receipt.content, receipt.recorded.entry
+    if proposal.repeats(entry) if content is None else content == proposal.content:
         return receipt.recorded._replace(repeated=repeated)
     return IdempotencyConflict(
         f"Another fact is recorded under this source and id, at position {receipt.recorded.position}.",

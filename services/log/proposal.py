@@ -1,5 +1,6 @@
 """What the log is asked to append, and what it answers."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -42,6 +43,16 @@ class Circumstances(NamedTuple):
     reference: Any
 
 
+def idempotency_key(source: str, id_: str) -> bytes:
+    """What names a command for ever (I1)."""
+    return hashlib.sha256(source.encode() + b"\x00" + id_.encode()).digest()
+
+
+def _unknown(_entry: bytes) -> bool:
+    """Whether a proposal says what is stored, where nobody can tell."""
+    return False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Proposal:
     """A command that may be decided any number of times before it is recorded, each time from the start.
@@ -49,12 +60,14 @@ class Proposal:
     decide: a fresh slice, given the circumstances. Pure.
     encode: the bytes to store, given the fact, its position and the moment of recording. Pure.
     key, content: SHA-256 of what names the command and of what it says (rule I1). 32 bytes each.
+    repeats: whether it says what stored bytes say: asked for those whose content is not known (`restoring`). Pure.
     """
 
     decide: Callable[[Circumstances], Slice[Fact]]
     encode: Callable[[Fact, int, datetime], bytes]
     key: bytes
     content: bytes
+    repeats: Callable[[bytes], bool] = _unknown
 
 
 class Recorded(NamedTuple):

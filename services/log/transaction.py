@@ -72,7 +72,7 @@ ORDER BY e.position
 _PUT = "SELECT log.put($1, $2, $3, $4, $5, $6, $7, $8)"
 
 # A name that is known is passed over before it draws a number: those of all types must stay below 63.
-_NAME_TYPES = """
+NAME_TYPES = """
 INSERT INTO log.type (name)
 SELECT name FROM unnest($1::text[]) new (name) WHERE name NOT IN (SELECT name FROM log.type)
 ON CONFLICT (name) DO NOTHING
@@ -109,7 +109,7 @@ class Transactor:
     async def prepare(self, connection: asyncpg.Connection) -> None:
         """Learn the types' numbers, and give one to each new type. Statements are prepared on first use."""
         names = sorted(name for fact_type in FACTS.values() for name in fact_type.wire_names())
-        await connection.execute(_NAME_TYPES, names)
+        await connection.execute(NAME_TYPES, names)
         rows = await connection.fetch("SELECT id, name FROM log.type")
         self._type_names = {row["id"]: row["name"] for row in rows}
         self._type_ids = {name: id_ for id_, name in self._type_names.items()}

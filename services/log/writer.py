@@ -27,6 +27,9 @@ OUTAGE_S = 10.0
 
 RETRY_S = 0.1
 
+REFUSED_S = 60
+"""When callers may ask again while a person must look."""
+
 # asyncpg raises the internal error when a server is killed in the middle of its answer.
 _LOST = (
     OSError,
@@ -60,6 +63,7 @@ class LogWriter:
         self._queued = 0
         self._arrived = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._refusal: str | None = None
 
     async def __aenter__(self) -> "LogWriter":
         self._task = asyncio.create_task(self._run(), name="log writer")
@@ -76,12 +80,19 @@ class LogWriter:
         if self._connection is not None:
             self._connection.terminate()
 
+    def refuse(self, reason: str | None) -> None:
+        """From now on record nothing, since something is wrong with the log itself; None: it is right again."""
+        self._refusal = reason
+
     async def append(self, proposals: Sequence[Proposal], *, atomic: bool = False) -> list[Outcome]:
         """Decide proposals in order and record what they say: an outcome for each, a `Problem` where one is refused.
 
-        Raises the first problem when `atomic`, with its `index`; Unavailable when the log is out of reach or full.
+        Raises the first problem when `atomic`, with its `index`; Unavailable when the log is out of reach or full, or
+        is not to be written.
         Whatever is answered as recorded is committed.
         """
+        if self._refusal is not None:
+            raise Unavailable(self._refusal, retry_after_s=REFUSED_S)
         if self._queued + len(proposals) > QUEUE_PROPOSALS_MAX:
             raise Unavailable(f"{self._queued} proposals wait for the log already.")
         answer: asyncio.Future[list[Outcome] | Problem] = asyncio.get_running_loop().create_future()

@@ -249,14 +249,17 @@ class CaughtUp:
 
 
 @contextlib.asynccontextmanager
-async def relay_check(database_url: str, nats: Servers, stream: str) -> AsyncIterator[Check]:
+async def relay_check(
+    database_url: str, nats: Servers, stream: str, told: Callable[[str | None], None] = lambda _: None
+) -> AsyncIterator[Check]:
     """The readiness check of the relay: the stream answers, and has not diverged from the log.
 
-    While it is open, the metrics of the relay, of the stream and of its consumers are kept fresh.
+    While it is open, the metrics of the relay, of the stream and of its consumers are kept fresh, and `told` hears
+    every few seconds how stream and log diverge, None when they do not.
     """
     async with (
         pool(database_url, connections_max=1) as connections,
-        Sight(nats, LogReader(connections), stream) as sight,
+        Sight(nats, LogReader(connections), stream, told=told) as sight,
     ):
         yield sight.check
 

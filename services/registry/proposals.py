@@ -1,6 +1,5 @@
 """Commands as proposals for the log: named, decided by the slices, encoded."""
 
-import hashlib
 from datetime import date, datetime
 from functools import lru_cache, partial
 from zoneinfo import ZoneInfo
@@ -11,10 +10,11 @@ from contracts.envelope import Envelope, encode
 from contracts.facts import Fact, Part
 from contracts.problems import Problem
 from services.log.proposal import Circumstances as Recording
-from services.log.proposal import Proposal
+from services.log.proposal import Proposal, idempotency_key
 from services.registry.domain import DECISIONS
 from services.registry.domain.circumstances import Circumstances
 from services.registry.limits import limited, refuse_other_organisers
+from services.registry.repeats import repeats
 
 PARIS = ZoneInfo("Europe/Paris")
 
@@ -23,11 +23,6 @@ PARIS = ZoneInfo("Europe/Paris")
 def paris_day(moment: datetime) -> date:
     """The day in Europe/Paris: what *today* means in the rules."""
     return moment.astimezone(PARIS).date()
-
-
-def idempotency_key(source: str, id_: str) -> bytes:
-    """What names a command for ever (I1)."""
-    return hashlib.sha256(source.encode() + b"\x00" + id_.encode()).digest()
 
 
 def propose(command: Part, envelope: Envelope, content: bytes, organisers: frozenset[str] | None = None) -> Proposal:
@@ -45,7 +40,8 @@ def propose(command: Part, envelope: Envelope, content: bytes, organisers: froze
         decision = DECISIONS[type(command)](command, circumstances)
         return decision if organisers is None else limited(decision, command, organisers)
 
-    return Proposal(decide, partial(encode, envelope), idempotency_key(envelope.source, envelope.id), content)
+    key = idempotency_key(envelope.source, envelope.id)
+    return Proposal(decide, partial(encode, envelope), key, content, partial(repeats, command))
 
 
 def refuse(problem: Problem) -> Proposal:

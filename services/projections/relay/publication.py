@@ -60,6 +60,10 @@ class Diverged(RuntimeError):
     """The stream holds what the log does not: one of them was restored, or belongs to another registry."""
 
 
+class Behind(Diverged):
+    """The log ends before the stream does: facts that were recorded are missing in it."""
+
+
 class Misconfigured(RuntimeError):
     """The stream cannot take the log."""
 
@@ -133,7 +137,7 @@ class Relay:
         last = (await self._jetstream.stream_info(self._stream)).state.last_seq
         head = await self._reader.head()
         if last > head:
-            raise self._diverged(f"the stream is at {last}, the log at {head}")
+            raise self._diverged(f"the stream is at {last}, the log at {head}", Behind)
         tip = await self._reader.entry(last) if last else BEFORE_ALL
         if tip is None or await self._differs(tip):
             raise self._diverged(f"the stream and the log differ at {last}")
@@ -151,10 +155,10 @@ class Relay:
             return False  # its age has let it expire; sequences go on behind it all the same
         return message.data != entry.entry
 
-    def _diverged(self, what: str) -> Diverged:
+    def _diverged(self, what: str, kind: type[Diverged] = Diverged) -> Diverged:
         metrics.RELAY_DIVERGED.set(1)
         _log.critical("relay.diverged", stream=self._stream, what=what)
-        return Diverged(what)
+        return kind(what)
 
     async def _follow(self, tip: Entry, publisher: Publisher) -> None:
         """Publish what comes behind `tip` until something is in doubt: then it raises."""

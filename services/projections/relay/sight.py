@@ -1,6 +1,7 @@
 """What can be seen of the stream from outside the relay: is it the log's, how far behind, and who reads it."""
 
 import asyncio
+from collections.abc import Callable
 
 import asyncpg
 import structlog
@@ -29,13 +30,23 @@ class Sight:
     """Looks at the stream now and then, and when asked. Its user need not be allowed to publish.
 
     Connects in the background: who looks must be able to start without NATS.
+    told: hears after each look what is wrong with the stream beside the log, None when nothing is.
     """
 
-    def __init__(self, servers: Servers, reader: LogReader, stream: str, *, look_s: float = LOOK_S) -> None:
+    def __init__(
+        self,
+        servers: Servers,
+        reader: LogReader,
+        stream: str,
+        *,
+        look_s: float = LOOK_S,
+        told: Callable[[str | None], None] = lambda _: None,
+    ) -> None:
         self._servers = servers
         self._reader = reader
         self._stream = stream
         self._look_s = look_s
+        self._told = told
         self._client: Client | None = None
 
     async def __aenter__(self) -> "Sight":
@@ -84,8 +95,9 @@ class Sight:
         while True:
             try:
                 await self.look()
-            except Diverged:
-                pass  # has been logged and measured where it was found
+                self._told(None)
+            except Diverged as diverged:  # has been logged and measured where it was found
+                self._told(str(diverged))
             except (*NO_ANSWER, APIError) as error:
                 _log.warning("stream.out_of_sight", error=repr(error))
             await asyncio.sleep(self._look_s)

@@ -45,7 +45,7 @@ class Published:
 
     async def tile(self, tile: Tile) -> bytes:
         """The content of a tile or an entry bundle; NotFound unless it has been published."""
-        return await asyncio.to_thread(self._tile, tile)
+        return await asyncio.to_thread(self.content, tile)
 
     async def proof(self, position: int, opening: bytes | None = None) -> bytes:
         """Proof that the entry at a position is in the current checkpoint (c2sp.org/tlog-proof@v1).
@@ -65,7 +65,8 @@ class Published:
         note = self._read(CHECKPOINT)
         return Signed(parse_checkpoint(split_note(note.decode())[0]), note)
 
-    def _tile(self, tile: Tile) -> bytes:
+    def content(self, tile: Tile) -> bytes:
+        """As `tile`, in the calling thread."""
         try:
             return self._read(tile.path)
         except NotFound:
@@ -80,7 +81,7 @@ class Published:
             detail = f"Position {position} is not in the current checkpoint, of size {checkpoint.size}."
             raise NotFound(detail, position=position, size=checkpoint.size)
         index = position - 1
-        hashes = Tree(checkpoint.size, self._tile).inclusion(index)
+        hashes = Tree(checkpoint.size, self.content).inclusion(index)
         extra = [] if opening is None else [f"extra {_base64(opening)}"]
         lines = ["c2sp.org/tlog-proof@v1", *extra, f"index {index}", *map(_base64, hashes)]
         return "".join(f"{line}\n" for line in [*lines, ""]).encode() + note
@@ -94,7 +95,7 @@ class Published:
 
         def tile_then(tile: Tile) -> bytes:
             """A tile as it was at that size, for which perhaps no checkpoint was signed."""
-            return beginning(tile, self._tile(tile_at(tile.level, tile.number, size)))
+            return beginning(tile, self.content(tile_at(tile.level, tile.number, size)))
 
         return Consistency(from_size, to_size, Tree(to_size, tile_then).consistency(from_size))
 

@@ -45,6 +45,7 @@ def serve(settings: ServeSettings) -> None:
 def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
     """The ASGI application. `drain` is set when streams should end."""
     keys = keys_at(settings.jwks)
+    ring = registry.ring_of(settings)
     checks: dict[str, Check] = {"tokens": keys.check}
 
     @contextlib.asynccontextmanager
@@ -52,8 +53,8 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
         async with contextlib.AsyncExitStack() as stack:
             enter = stack.enter_async_context
             await enter(keys.kept_fresh())
-            reader = await enter(registry.recording(app.state, settings.database_url, settings.vault_key))
-            checks["database"] = _reachable(reader)
+            reader = await enter(registry.recording(app.state, settings.database_url, ring))
+            checks["database"], checks["vault"] = _reachable(reader), app.state["vault"].check_begun
             reading = projections.reading(app.state, settings.database_url, tiles=settings.tiles)
             checks.update(await enter(reading))
             # What one side needs of the other, which neither imports.

@@ -101,8 +101,12 @@ class ServeSettings(StreamSettings, frozen=True, kw_only=True):
     audience: str
     """What the `aud` of access tokens must name. No default."""
 
-    vault_key: VaultKey
-    """Master key of the vault: 32 bytes, in hexadecimal or base64. Secret. No default."""
+    vault_key: VaultKey | None = None
+    """Master key of the vault: 32 bytes, in hexadecimal or base64. Secret. Default: those of `vault_keys` alone."""
+
+    vault_keys: str | None = None
+    """Path of the folder of the vault's master keys, a file `*.key` each, 64 hexadecimal characters; what
+    `certibranche vault rotate-master-key` makes is there. In no backup of the database. Default: `vault_key` alone."""
 
     tiles: str | None = None
     """Path of the folder that `certibranche follow` publishes the transparency log into. Default: none, 404."""
@@ -269,7 +273,7 @@ def _given(field_name: str, environment: Mapping[str, str]) -> str | None:
 
 
 def _converted(given: str, wanted: Any) -> Any:
-    if wanted == VaultKey:
+    if wanted == VaultKey | None:
         return msgspec.convert(_key_bytes(given), wanted)
     return msgspec.convert(given, wanted, strict=False)
 

@@ -60,7 +60,7 @@ class DataFolder:
         path = self.path / name
         try:
             if not path.exists():
-                with tempfile.NamedTemporaryFile(dir=self.path, prefix=f".{name}-") as file:
+                with tempfile.NamedTemporaryFile(dir=self.path, prefix=f".{path.name}-") as file:
                     file.write(content())
                     file.flush()
                     os.fsync(file.fileno())
@@ -70,9 +70,24 @@ class DataFolder:
             raise CannotRun(f"{path} cannot be written: {error.strerror}") from error
         return path
 
-    def vault_key(self) -> Path:
-        """The file of the vault's master key: 32 random bytes in hexadecimal."""
-        return self.create_once("vault.key", lambda: secrets.token_hex(32).encode())
+    @property
+    def vault_keys(self) -> Path:
+        """The folder of the vault's master keys, once `make_vault_keys` has run."""
+        return self.path / "vault-keys"
+
+    def make_vault_keys(self) -> Path:
+        """The folder of the vault's master keys, with a first one in it: 32 random bytes in hexadecimal.
+
+        A folder made before keys could be rotated has its key elsewhere: it is moved.
+        """
+        self.make()
+        self.vault_keys.mkdir(mode=0o700, exist_ok=True)
+        before = self.path / "vault.key"
+        if before.exists():
+            before.rename(self.vault_keys / "first.key")
+        if not any(self.vault_keys.glob("*.key")):
+            self.create_once(f"{self.vault_keys.name}/first.key", lambda: secrets.token_hex(32).encode())
+        return self.vault_keys
 
     def log_key(self) -> Path:
         """The file of the transparency log's signing key, which fixes its origin for ever."""

@@ -143,8 +143,8 @@ def _defaults(installation: Installation) -> dict[str, str]:
     chosen = {variable("port"): str(installation.api_port)}
     if not is_set("env", os.environ):
         chosen[variable("env")] = "development"
-    if not is_set("vault_key", os.environ):
-        chosen[variable("vault_key") + "_FILE"] = str(folder.vault_key())
+    if not any(is_set(name, os.environ) for name in ("vault_key", "vault_keys")):
+        chosen[variable("vault_keys")] = str(folder.make_vault_keys())
     if not any(is_set(name, os.environ) for name in ("tiles", "log_key")):
         chosen[variable("tiles")] = str(folder.path / "tiles")
         chosen[variable("log_key") + "_FILE"] = str(folder.log_key())

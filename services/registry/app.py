@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from functools import partial
 from importlib import resources
 from importlib.resources.abc import Traversable
+from pathlib import Path
 
 import asyncpg
 import structlog
@@ -30,8 +31,9 @@ from services.registry.http.persons import (
     rectify_person,
 )
 from services.registry.vault.identity import Identity
-from services.registry.vault.keys import VaultKeys
+from services.registry.vault.ring import KeyRing
 from services.registry.vault.vault import Vault
+from services.settings import ServeSettings, SettingsRefused
 
 log = structlog.get_logger()
 
@@ -52,8 +54,17 @@ DOCUMENTED = (
 )
 """What the OpenAPI document must know beside what the routes declare: they read and write some bytes by themselves."""
 
+VAULT_SETTINGS = {
+    "application_name": "certibranche vault",
+    # A stopped process holds the vault's keys no longer than this; a rotation goes on.
+    "idle_in_transaction_session_timeout": "5s",
+}
+
 SWEEP_S = 60.0
 """How often intents that a crash left behind are looked for, and how old they must be."""
+
+BEGIN_AGAIN_S = 1.0
+"""How soon the vault tries again to begin, while its database is out of reach or behind it."""
 
 
 def routes() -> list[HTTPRouteHandler]:
@@ -61,29 +72,46 @@ def routes() -> list[HTTPRouteHandler]:
     return [post_events, post_persons, person_options, get_person, rectify_person, merge_persons, erase_person]
 
 
+def ring_of(settings: ServeSettings) -> KeyRing:
+    """The master keys that the settings name. Raises SettingsRefused when they name none, or no folder."""
+    if settings.vault_key is None and settings.vault_keys is None:
+        raise SettingsRefused(["CERTIBRANCHE_VAULT_KEY or CERTIBRANCHE_VAULT_KEYS: must be set"])
+    folder = None if settings.vault_keys is None else Path(settings.vault_keys).absolute()
+    if folder is not None and not folder.is_dir():
+        raise SettingsRefused([f"CERTIBRANCHE_VAULT_KEYS: {folder} is no folder"])
+    return KeyRing(settings.vault_key, folder)
+
+
 @contextlib.asynccontextmanager
-async def recording(state: State, database_url: str, vault_key: bytes) -> AsyncIterator[LogReader]:
+async def recording(state: State, database_url: str, ring: KeyRing) -> AsyncIterator[LogReader]:
     """What the routes need, put into the application's state while it runs; gives a reader of the log."""
     connect = partial(asyncpg.connect, database_url, server_settings=CONNECTION_SETTINGS)
     async with contextlib.AsyncExitStack() as stack:
-        pool = await asyncpg.create_pool(database_url, min_size=0, max_size=10)
+        pool = await asyncpg.create_pool(database_url, min_size=0, max_size=10, server_settings=VAULT_SETTINGS)
         stack.callback(pool.terminate)
         writer = await stack.enter_async_context(LogWriter(connect, Reference()))
-        vault = Vault(pool, VaultKeys(vault_key), writer)
+        reader = LogReader(pool)
+        vault = Vault(pool, ring, writer, reader)
         sweeper = asyncio.create_task(_sweep(vault), name="vault sweeper")
         stack.callback(sweeper.cancel)
-        state["log"], state["reader"], state["vault"] = writer, LogReader(pool), vault
-        yield state["reader"]
+        state["log"], state["reader"], state["vault"] = writer, reader, vault
+        yield reader
 
 
 async def _sweep(vault: Vault) -> None:
-    """Finish what crashes left unfinished: at once at start, then every minute."""
-    older_than_s = 0.0
+    """Begin to serve, then finish what crashes left unfinished: at once, then every minute."""
+    begun, pause_s = False, BEGIN_AGAIN_S
     while True:
         try:
-            while await vault.sweep(older_than_s):
+            if not begun:
+                replayed = await vault.begin()
+                if replayed.lost or replayed.outdated:
+                    log.warning("the vault is older than the log", lost=replayed.lost, outdated=replayed.outdated)
+            while await vault.sweep(SWEEP_S if begun else 0.0):
                 pass
-            older_than_s = SWEEP_S
-        except (Problem, *TROUBLE) as trouble:
+            begun, pause_s = True, SWEEP_S
+        except Problem as problem:
+            log.warning("the vault could not be swept", trouble=type(problem).__name__, detail=problem.detail)
+        except TROUBLE as trouble:
             log.warning("the vault could not be swept", trouble=type(trouble).__name__)
-        await asyncio.sleep(SWEEP_S)
+        await asyncio.sleep(pause_s)

@@ -133,7 +133,7 @@ class Servers:
             "CERTIBRANCHE_JWKS": str(jwks),
             "CERTIBRANCHE_ISSUER": ISSUER,
             "CERTIBRANCHE_AUDIENCE": AUDIENCE,
-            "CERTIBRANCHE_VAULT_KEY_FILE": str(self.folder.vault_key()),
+            "CERTIBRANCHE_VAULT_KEYS": str(self.folder.make_vault_keys()),
         }
         token = Issuer(self.folder).token(["registrations:write", "log:read"], [""], "bench", 24 * 3600)
         nats_supervisor = Supervisor(self.tell)

@@ -64,7 +64,9 @@ async def test_a_token_names_its_client_sources_and_life(tmp_path: Path) -> None
 async def test_secrets_are_their_owners_alone(tmp_path: Path) -> None:
     folder = DataFolder(tmp_path / "data")
     Issuer(folder)
-    assert folder.vault_key().stat().st_mode & 0o777 == 0o600
+    (vault_key,) = folder.make_vault_keys().iterdir()
+    assert vault_key.stat().st_mode & 0o777 == 0o600
+    assert vault_key.parent.stat().st_mode & 0o777 == 0o700
     assert (folder.path / "issuer.pem").stat().st_mode & 0o777 == 0o600
     assert folder.path.stat().st_mode & 0o777 == 0o700
 

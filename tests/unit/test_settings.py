@@ -44,7 +44,7 @@ def test_all_errors_are_told_at_once() -> None:
         read(ServeSettings, wrong)
     names = [error.split(":")[0].removeprefix("CERTIBRANCHE_") for error in refused.value.errors]
     assert names[0] == "DATABSE_URL"
-    assert set(names[1:]) == {"ENV", "DATABASE_URL", "NATS_URL", "PORT", "JWKS", "ISSUER", "AUDIENCE", "VAULT_KEY"}
+    assert set(names[1:]) == {"ENV", "DATABASE_URL", "NATS_URL", "PORT", "JWKS", "ISSUER", "AUDIENCE"}
 
 
 @pytest.mark.parametrize("written", [KEY.hex(), KEY.hex().upper(), base64.b64encode(KEY).decode(), f"{KEY.hex()}\n"])

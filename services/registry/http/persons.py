@@ -101,12 +101,12 @@ async def rectify_person(
     changes = strict_json.parse(await read_body(request, BODY_BYTES_MAX))
     if not isinstance(changes, dict):
         raise Malformed("A merge patch of an identity is a JSON object.")
-    kept_id, before = await vault.identity(person_id)
-    after = _identity(merge_patch(msgspec.to_builtins(before), changes))
-    headers = {}
-    if after != before:
-        headers = _position(await vault.rectify(kept_id, after, caller.client_id))
-    return _who(kept_id, after, **headers)
+
+    def amend(before: Identity | None) -> Identity:
+        return _identity(merge_patch(msgspec.to_builtins(before), changes))
+
+    kept_id, after, recorded = await vault.rectify(person_id, amend, caller.client_id, names_nir="nir" in changes)
+    return _who(kept_id, after, **({} if recorded is None else _position(recorded)))
 
 
 @post(

@@ -7,7 +7,7 @@ takes the row away in its own transaction, so it happens once.
 import hashlib
 import uuid
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Self, TypeAlias
+from typing import Literal, NamedTuple, Self
 
 import asyncpg
 import msgspec
@@ -20,21 +20,23 @@ from services.log.proposal import Proposal, Recorded
 from services.log.writer import LogWriter
 from services.registry.domain.persons import PersonsToMerge, PersonToErase, PersonToRectify
 from services.registry.proposals import propose
+from services.registry.vault import effects
+from services.registry.vault.keys_in_use import Connection, KeysInUse, holding_keys
+from services.registry.vault.ring import KeyRing
 
 Kind = Literal["RECTIFY", "MERGE", "ERASE"]
 
-Connection: TypeAlias = "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy"
-
 _INTEND = """
 INSERT INTO vault.intent
-    (fact_id, kind, person_id, merged_id, fingerprint, nir_fingerprint, commitment, sealed, wrapped_key, requested_by)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+    (fact_id, kind, person_id, requested_by, merged_id, fingerprints, names_nir, commitment, sealed, wrapped_key,
+     wrapped_by)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 """
 
 # $1: persons, $2: fingerprints. Intents that are about any of them, oldest first.
 _ABOUT = """
 SELECT * FROM vault.intent
-WHERE person_id = ANY($1::uuid[]) OR merged_id = ANY($1::uuid[]) OR fingerprint = ANY($2::bytea[])
+WHERE person_id = ANY($1::uuid[]) OR merged_id = ANY($1::uuid[]) OR fingerprints && $2::bytea[]
 ORDER BY requested_at
 """
 
@@ -42,20 +44,15 @@ _UNFINISHED = """
 SELECT * FROM vault.intent WHERE requested_at < now() - $1 * interval '1 second' ORDER BY requested_at LIMIT 100
 """
 
-_TAKE = "DELETE FROM vault.intent WHERE fact_id = $1 RETURNING fact_id"
+_TAKE = "DELETE FROM vault.intent WHERE fact_id = $1 RETURNING *"
 
-_RECTIFY = """
-UPDATE vault.person SET fingerprint = $2, nir_fingerprint = $3, commitment = $4, sealed = $5, wrapped_key = $6
-WHERE person_id = $1
-"""
 
-_MERGE = "UPDATE vault.person SET kept_id = $1 WHERE person_id = $2 OR kept_id = $2"
+class UnderWay(Exception):
+    """A change about these persons or identities has begun and not ended: `Intents.settle` ends it."""
 
-# The person under all its ids: nothing that names anybody stays, only that they were erased.
-_ERASE = """
-WITH gone AS (DELETE FROM vault.person WHERE person_id = $1 OR kept_id = $1 RETURNING person_id)
-INSERT INTO vault.erasure (person_id, fact_id) SELECT person_id, $2 FROM gone ON CONFLICT DO NOTHING
-"""
+    def __init__(self, intents: "Sequence[Intent]") -> None:
+        super().__init__(f"{len(intents)} changes are under way")
+        self.intents = intents
 
 
 class Intent(NamedTuple):
@@ -64,13 +61,14 @@ class Intent(NamedTuple):
     fact_id: uuid.UUID
     kind: Kind
     person_id: uuid.UUID
-    merged_id: uuid.UUID | None
-    fingerprint: bytes | None
-    nir_fingerprint: bytes | None
-    commitment: bytes | None
-    sealed: bytes | None
-    wrapped_key: bytes | None
     requested_by: str
+    merged_id: uuid.UUID | None = None
+    fingerprints: Sequence[bytes] = ()
+    names_nir: bool = False
+    commitment: bytes | None = None
+    sealed: bytes | None = None
+    wrapped_key: bytes | None = None
+    wrapped_by: str = ""
 
     @classmethod
     def of(cls, row: asyncpg.Record) -> Self:
@@ -96,8 +94,9 @@ def registry_proposal(command: Part, fact_id: uuid.UUID, requested_by: str) -> P
 class Intents:
     """Keeps intents and brings them to their end."""
 
-    def __init__(self, pool: asyncpg.Pool, log: LogWriter) -> None:
+    def __init__(self, pool: asyncpg.Pool, ring: KeyRing, log: LogWriter) -> None:
         self._pool = pool
+        self._ring = ring
         self._log = log
 
     async def keep(self, connection: Connection, intent: Intent) -> None:
@@ -113,28 +112,28 @@ class Intents:
         except Refusal:
             await self._pool.execute(_TAKE, intent.fact_id)
             raise
-        async with self._pool.acquire() as connection, connection.transaction():
-            if await connection.fetchval(_TAKE, intent.fact_id) is not None:
-                await _effect(connection, intent)
+        async with holding_keys(self._pool, self._ring) as (connection, keys):
+            await effects.take_turn(connection)
+            taken = await connection.fetchrow(_TAKE, intent.fact_id)
+            if taken is not None:
+                await _effect(connection, keys, taken)
         return recorded
 
-    async def under_way(
+    async def about(
+        self, connection: Connection | asyncpg.Pool, person_ids: Sequence[uuid.UUID], fingerprints: Sequence[bytes]
+    ) -> list[Intent]:
+        """What is under way about these persons and identities, as this transaction sees it."""
+        return [Intent.of(row) for row in await connection.fetch(_ABOUT, person_ids, fingerprints)]
+
+    async def none_under_way(
         self, connection: Connection, person_ids: Sequence[uuid.UUID], fingerprints: Sequence[bytes]
-    ) -> bool:
-        """Whether something is under way about these persons and identities, as the caller's transaction sees it."""
-        return bool(await connection.fetch(_ABOUT, person_ids, fingerprints))
+    ) -> None:
+        """Raise UnderWay for what is under way about these persons and identities, as this transaction sees it."""
+        if intents := await self.about(connection, person_ids, fingerprints):
+            raise UnderWay(intents)
 
-    async def settle(self, person_ids: Sequence[uuid.UUID], fingerprints: Sequence[bytes]) -> None:
-        """Finish what is under way about these persons and identities."""
-        await self._finish_all([Intent.of(row) for row in await self._pool.fetch(_ABOUT, person_ids, fingerprints)])
-
-    async def sweep(self, older_than_s: float) -> int:
-        """Finish what a crash left behind; how many there were, at most 100."""
-        intents = [Intent.of(row) for row in await self._pool.fetch(_UNFINISHED, older_than_s)]
-        await self._finish_all(intents)
-        return len(intents)
-
-    async def _finish_all(self, intents: Sequence[Intent]) -> None:
+    async def settle(self, intents: Sequence[Intent]) -> None:
+        """Finish what is under way."""
         for intent in intents:
             try:
                 await self.finish(intent)
@@ -142,20 +141,18 @@ class Intents:
                 if not isinstance(problem, Refusal):
                     raise
 
+    async def sweep(self, older_than_s: float) -> int:
+        """Finish what a crash left behind; how many there were, at most 100."""
+        intents = [Intent.of(row) for row in await self._pool.fetch(_UNFINISHED, older_than_s)]
+        await self.settle(intents)
+        return len(intents)
 
-async def _effect(connection: Connection, intent: Intent) -> None:
-    match intent.kind:
+
+async def _effect(connection: Connection, keys: KeysInUse, taken: asyncpg.Record) -> None:
+    match taken["kind"]:
         case "RECTIFY":
-            await connection.execute(
-                _RECTIFY,
-                intent.person_id,
-                intent.fingerprint,
-                intent.nir_fingerprint,
-                intent.commitment,
-                intent.sealed,
-                intent.wrapped_key,
-            )
+            await effects.rectified(connection, keys, taken)
         case "MERGE":
-            await connection.execute(_MERGE, intent.person_id, intent.merged_id)
+            await effects.merged(connection, taken["person_id"], taken["merged_id"])
         case "ERASE":
-            await connection.execute(_ERASE, intent.person_id, intent.fact_id)
+            await effects.erased(connection, taken["person_id"], taken["fact_id"])

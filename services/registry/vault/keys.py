@@ -1,4 +1,4 @@
-"""The vault's keys: one data key for each person, wrapped by the master key, and keyed fingerprints."""
+"""The vault's ciphers: master keys wrap data keys, data keys seal identities, fingerprint keys find them again."""
 
 import hashlib
 import hmac
@@ -12,42 +12,52 @@ KEY_BYTES = 32
 NONCE_BYTES = 12
 
 
-class VaultKeys:
-    """What the master key gives: a key that wraps data keys, and a key for fingerprints (HKDF, RFC 5869)."""
+class MasterKey:
+    """Wraps the keys of the vault. `id`: 8 hexadecimal characters that tell it from others, and nothing about it."""
 
-    def __init__(self, master_key: bytes) -> None:
-        if len(master_key) != KEY_BYTES:
-            raise ValueError(f"the vault's master key has {KEY_BYTES} bytes, not {len(master_key)}")
-        self._wrapping = AESGCM(_derived(master_key, b"certibranche vault wrapping v1"))
-        self._fingerprinting = _derived(master_key, b"certibranche vault fingerprint v1")
+    def __init__(self, content: bytes) -> None:
+        if len(content) != KEY_BYTES:
+            raise ValueError(f"a master key of the vault has {KEY_BYTES} bytes, not {len(content)}")
+        self._wrapping = _derived(content, b"certibranche vault wrapping v1")
+        self.id = _derived(content, b"certibranche vault key id v1")[:4].hex()
+        self.first_fingerprint_key = _derived(content, b"certibranche vault fingerprint v1")
+        """What a vault begins with whose first master key this is."""
 
-    def fingerprint(self, purpose: bytes, content: bytes) -> bytes:
-        """HMAC-SHA-256: tells equal contents, to nobody without the key."""
-        return hmac.digest(self._fingerprinting, purpose + b"\x00" + content, hashlib.sha256)
+    def wrap(self, owner: str, key: bytes) -> bytes:
+        """The key encrypted, and bound to its owner."""
+        return seal(self._wrapping, owner, key)
 
-    def seal(self, person_id: str, content: bytes) -> tuple[bytes, bytes]:
-        """The content encrypted with a new data key, and that key wrapped. Both are bound to the person (AES-GCM)."""
-        data_key = AESGCM.generate_key(bit_length=8 * KEY_BYTES)
-        return _encrypt(AESGCM(data_key), person_id, content), _encrypt(self._wrapping, person_id, data_key)
-
-    def open(self, person_id: str, sealed: bytes, wrapped_key: bytes) -> bytes:
-        """The content again; raises cryptography's InvalidTag for another person's, or another master key."""
-        return _decrypt(AESGCM(_decrypt(self._wrapping, person_id, wrapped_key)), person_id, sealed)
+    def unwrap(self, owner: str, wrapped: bytes) -> bytes:
+        """The key again; raises cryptography's InvalidTag for another owner's, or another master key's."""
+        return unseal(self._wrapping, owner, wrapped)
 
 
-def _derived(master_key: bytes, info: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(master_key)
+def new_key() -> bytes:
+    """A key nobody knows."""
+    return os.urandom(KEY_BYTES)
 
 
-def _encrypt(cipher: AESGCM, person_id: str, content: bytes) -> bytes:
+def seal(key: bytes, owner: str, content: bytes) -> bytes:
+    """The content encrypted and bound to its owner (AES-256-GCM, the nonce before it)."""
     nonce = os.urandom(NONCE_BYTES)
-    return nonce + cipher.encrypt(nonce, content, person_id.encode())
+    return nonce + AESGCM(key).encrypt(nonce, content, owner.encode())
 
 
-def _decrypt(cipher: AESGCM, person_id: str, sealed: bytes) -> bytes:
-    return cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], person_id.encode())
+def unseal(key: bytes, owner: str, sealed: bytes) -> bytes:
+    """The content again; raises cryptography's InvalidTag for another owner's, or another key's."""
+    return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], owner.encode())
+
+
+def fingerprint(key: bytes, purpose: bytes, content: bytes) -> bytes:
+    """HMAC-SHA-256: tells equal contents, to nobody without the key."""
+    return hmac.digest(key, purpose + b"\x00" + content, hashlib.sha256)
 
 
 def commitment(salt: bytes, content: bytes) -> bytes:
     """What the log holds of an identity: HMAC-SHA-256 under a salt of 32 random bytes that stays in the vault."""
     return hmac.digest(salt, content, hashlib.sha256)
+
+
+def _derived(master_key: bytes, info: bytes) -> bytes:
+    """HKDF, RFC 5869."""
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(master_key)

@@ -18,8 +18,8 @@ def _development(settings: UpSettings, environment: Mapping[str, str]) -> Iterat
     if settings.jwks is None:
         names = ", ".join(map(variable, ("jwks", "issuer", "audience")))
         yield f"the development issuer, which gives every scope to whoever reads the data folder: set {names}"
-    if not is_set("vault_key", environment):
-        yield f"a vault key of its own making in the data folder: set {variable('vault_key')}"
+    if not any(is_set(name, environment) for name in ("vault_key", "vault_keys")):
+        yield f"a vault key of its own making in the data folder: set {variable('vault_keys')}"
     if not is_set("log_key", environment):
         yield f"a signing key of its own making in the data folder: set {variable('log_key')} and {variable('tiles')}"
 

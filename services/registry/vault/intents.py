@@ -120,7 +120,7 @@ class Intents:
         return recorded
 
     async def about(
-        self, connection: Connection | asyncpg.Pool, person_ids: Sequence[uuid.UUID], fingerprints: Sequence[bytes]
+        self, connection: "Connection | asyncpg.Pool", person_ids: Sequence[uuid.UUID], fingerprints: Sequence[bytes]
     ) -> list[Intent]:
         """What is under way about these persons and identities, as this transaction sees it."""
         return [Intent.of(row) for row in await connection.fetch(_ABOUT, person_ids, fingerprints)]

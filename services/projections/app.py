@@ -224,7 +224,8 @@ async def reading(
         state["entries"], state["news"] = EntriesReader(connections, reader, positions), news
         state["followers"] = connections
         state["published"] = published = Published(Path(tiles) if tiles else None)
-        state["coverage"] = Coverage(published, news, state["drain"])
+        drain: asyncio.Event = state.get("drain") or asyncio.Event()  # who serves no streams never drains
+        state["coverage"] = Coverage(published, news, drain)
         yield {f"view {view.name}": CaughtUp(positions, view.name) for view in VIEWS}
 
 

@@ -17,6 +17,7 @@ from contracts.tags import filter_tags
 from services.embedded.data_folder import DataFolder
 from services.embedded.postgres import Postgres
 from services.log.listener import POLL_S
+from services.log.reader import LINES_PAGE
 from services.projections.positions import Positions
 from services.projections.views.entries.reading import EntriesReader, Wanted
 from services.projections.views.entries.streams import Streams
@@ -90,6 +91,15 @@ async def entries(session_entries: Entries) -> Entries:
     return session_entries
 
 
+@pytest_asyncio.fixture(scope="module")
+async def long_log(postgres: Postgres) -> AsyncIterator[Entries]:
+    """A log of more entries than are read at once."""
+    await postgres.create_database("long_log")
+    async with filled_log(postgres.url("long_log")) as log:
+        await log.put([registered(number, 1) for number in range(LINES_PAGE + 150)])
+        yield Entries(log)
+
+
 @pytest_asyncio.fixture
 async def http(entries: Entries, data_folder: DataFolder, bearer: Any) -> AsyncIterator[httpx.AsyncClient]:
     async with read_side(entries.log, data_folder) as client:
@@ -123,13 +133,20 @@ async def test_filters_find_exactly_the_entries_that_carry_the_tags(
     assert await entries.lines(Wanted(types, tags), after, limit) == expected[:limit]
 
 
-@pytest.mark.parametrize("wanted", [Wanted(), Wanted(None, ["certification:cqpm-a"])])
-async def test_more_entries_than_a_page_come_without_a_gap(entries: Entries, wanted: Wanted) -> None:
+async def test_more_entries_than_a_page_come_without_a_gap(entries: Entries) -> None:
     registrations: Sequence[Fact] = [registered(number, 1) for number in range(10, 1_110)]
     await entries.happened(*registrations)
     stored = (await entries.log.bytes_of_all())[HEAD:]
+    wanted = Wanted(None, ["certification:cqpm-a"])
     assert await entries.lines(wanted, after=HEAD) == stored
     assert await entries.lines(wanted, after=HEAD, limit=1_001) == stored[:1_001]
+
+
+@pytest.mark.parametrize("after", [0, 7, 100])
+@pytest.mark.parametrize("limit", [1, 99, 100, 101, LINES_PAGE, LINES_PAGE + 1, None])
+async def test_the_whole_log_comes_without_a_gap(long_log: Entries, after: int, limit: int | None) -> None:
+    stored = (await long_log.log.bytes_of_all())[after:]
+    assert await long_log.lines(Wanted(), after, limit) == stored[:limit]
 
 
 async def test_rare_types_are_found_behind_a_page_of_others(entries: Entries) -> None:
@@ -368,9 +385,9 @@ async def test_a_stream_ends_by_itself_when_the_registry_stops(entries: Entries)
 
 async def test_lines_that_a_stop_cuts_off_do_not_look_complete(entries: Entries) -> None:
     drain = asyncio.Event()
-    await entries.happened(*(registered(number, 1) for number in range(10, 1_110)))
-    lines = entries.streams(drain).lines(Wanted(), 0, until=HEAD + 1_100, limit=None)
-    assert (await anext(lines)).count(b"\n") == 1_000
+    head = await entries.happened(*(registered(number, 1) for number in range(10, 110)))
+    lines = entries.streams(drain).lines(Wanted(), 0, until=head, limit=None)
+    assert (await anext(lines)).count(b"\n") == 100
     drain.set()
     with pytest.raises(ConnectionAbortedError):
         await anext(lines)

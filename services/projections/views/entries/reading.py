@@ -6,7 +6,7 @@ from typing import NamedTuple
 import asyncpg
 
 from contracts.problems import NotFound
-from services.log.reader import PAGE, Entry, LogReader
+from services.log.reader import PAGE, Entry, Lines, LogReader
 from services.projections.builds import Live
 from services.projections.positions import LOG, Positions
 from services.projections.views.entries.tables import EntriesView
@@ -37,6 +37,9 @@ class Wanted(NamedTuple):
 
     types: Sequence[str] | None = None
     tags: Sequence[str] | None = None
+
+
+EVERYTHING = Wanted()
 
 
 class Page(NamedTuple):
@@ -85,6 +88,14 @@ class EntriesReader:
         rows = await self._pool.fetch(_TAGGED.format(schema=schema), wanted.tags, after, until, count, wanted.types)
         entries = [Entry(*row) for row in rows if row["entry"] is not None]
         return Page(entries, rows[-1]["position"] if len(rows) == count else until)
+
+    async def lines(self, wanted: Wanted, after: int, *, until: int, limit: int | None = None) -> Lines:
+        """As `page`, as bytes."""
+        if wanted == EVERYTHING:
+            return await self._log.lines(after, until=until, limit=limit)
+        entries, position = await self.page(wanted, after, until=until, limit=limit)
+        lines = b"".join(entry.entry + b"\n" for entry in entries)
+        return Lines(len(entries), [lines] if lines else [], position)
 
     async def entry(self, position: int) -> Entry:
         """The entry at a position; NotFound where the log has none."""

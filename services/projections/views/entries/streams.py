@@ -1,6 +1,6 @@
 """Entries as streams: NDJSON up to a position, and server-sent events that go on. Both resume by position.
 
-A stream fetches a page, then sends it; while it sends it holds no connection of the database.
+Lines are read one page ahead of what is sent. A page that waits to be sent holds no connection of the database.
 """
 
 import asyncio
@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 
 from services.log.listener import POLL_S, Listener
-from services.log.reader import Entry
+from services.log.reader import Entry, Lines
 from services.projections.views.entries.reading import EntriesReader, Wanted
 
 NDJSON = "application/x-ndjson"
@@ -47,13 +47,26 @@ class Streams:
         Raises ConnectionAbortedError when the registry stops before the end: who reads must not take it for one.
         """
         left = limit
-        while after < until and left != 0:
-            if self._drain.is_set():
-                raise ConnectionAbortedError("the registry is stopping; the client goes on from its last position")
-            entries, after = await self._entries.page(wanted, after, until=until, limit=left)
-            left = None if left is None else left - len(entries)
-            if entries:
-                yield b"".join(entry.entry + b"\n" for entry in entries)
+        page = self._page_ahead(wanted, after, until, left)
+        try:
+            while page is not None:
+                size, blocks, after = await page
+                left = None if left is None else left - size
+                page = self._page_ahead(wanted, after, until, left)
+                for block in blocks:
+                    if self._drain.is_set():
+                        raise ConnectionAbortedError("the registry is stopping; the client goes on from there")
+                    yield block
+        finally:
+            if page is not None:
+                page.cancel()
+                await asyncio.gather(page, return_exceptions=True)
+
+    def _page_ahead(self, wanted: Wanted, after: int, until: int, limit: int | None) -> "asyncio.Task[Lines] | None":
+        """The next page, read while the one before it is sent; None when there is no more."""
+        if after >= until or limit == 0:
+            return None
+        return asyncio.create_task(self._entries.lines(wanted, after, until=until, limit=limit), name="read ahead")
 
     async def server_sent_events(self, wanted: Wanted, after: int, *, limit: int | None) -> AsyncIterator[bytes]:
         """An event for each entry behind `after`, then for each new one, until a stream's time is over.

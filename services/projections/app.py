@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from functools import partial
 from importlib import resources
@@ -20,6 +21,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 from contracts.problems import Unavailable
 from services.edge.logs import configure_logs
 from services.log.listener import LOG_CHANNEL, Listener
+from services.log.pool import open_pool
 from services.log.reader import LogReader
 from services.projections.builds import View
 from services.projections.catalogue.reading import CatalogueReader
@@ -95,7 +97,6 @@ FOLLOWER_SETTINGS = {
 RELAY = "relay"
 """The relay's name among the followers."""
 
-CLOSE_S = 2.0
 CAUGHT_UP_POSITIONS = 1_000
 """A view that is no further behind has caught up."""
 
@@ -273,19 +274,9 @@ async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
         await task
 
 
-@contextlib.asynccontextmanager
-async def pool(database_url: str, *, connections_max: int, **settings: str) -> AsyncIterator[asyncpg.Pool]:
-    """A pool that connects when first used, and is gone soon after its use."""
-    connections = await asyncpg.create_pool(
-        database_url, min_size=0, max_size=connections_max, server_settings=CONNECTION_SETTINGS | settings
-    )
-    try:
-        yield connections
-    finally:
-        try:
-            await asyncio.wait_for(connections.close(), CLOSE_S)
-        except (TimeoutError, OSError, asyncpg.InterfaceError):
-            connections.terminate()
+def pool(database_url: str, *, connections_max: int, **settings: str) -> AbstractAsyncContextManager[asyncpg.Pool]:
+    """A pool with the settings of the read side, and more."""
+    return open_pool(database_url, connections_max=connections_max, **CONNECTION_SETTINGS | settings)
 
 
 def listener(database_url: str, *channels: str) -> Listener:

@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from contracts.facts import FACTS
 from contracts.problems import Problem
+from services.log.pool import open_pool
 from services.log.reader import LogReader
 from services.log.transaction import CONNECTION_SETTINGS
 from services.log.writer import LogWriter
@@ -87,8 +88,7 @@ async def recording(state: State, database_url: str, ring: KeyRing) -> AsyncIter
     """What the routes need, put into the application's state while it runs; gives a reader of the log."""
     connect = partial(asyncpg.connect, database_url, server_settings=CONNECTION_SETTINGS)
     async with contextlib.AsyncExitStack() as stack:
-        pool = await asyncpg.create_pool(database_url, min_size=0, max_size=10, server_settings=VAULT_SETTINGS)
-        stack.callback(pool.terminate)
+        pool = await stack.enter_async_context(open_pool(database_url, connections_max=10, **VAULT_SETTINGS))
         writer = await stack.enter_async_context(LogWriter(connect, Reference()))
         reader = LogReader(pool)
         vault = Vault(pool, ring, writer, reader)

@@ -43,8 +43,8 @@ bench: $(UV)  ## measure, beside other event stores; NAMES="appends http" for so
 soak: setup  ## a million lines of NDJSON: the server's memory must not grow; some minutes
 	$(BIN)/python -m tests.soak.ndjson
 
-fuzz: setup  ## hundreds of requests for each operation of the OpenAPI document: about five minutes
-	FUZZ_EXAMPLES=100 $(BIN)/pytest tests/http/test_openapi.py --timeout 600
+fuzz: setup  ## hundreds of requests for each operation of the OpenAPI document, and spoilt events: about five minutes
+	FUZZ_EXAMPLES=100 $(BIN)/pytest tests/http/test_openapi.py tests/http/test_hostile_events.py --timeout 600
 
 contracts: setup  ## write the contracts as files: OpenAPI, JSON Schemas, examples, problems
 	$(BIN)/python -m services.contract_files

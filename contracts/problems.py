@@ -111,6 +111,10 @@ class TooManyRequests(Problem):
     slug, title, status = "too-many-requests", "Too many requests", 429
 
 
+class HeadTooLarge(Problem):
+    slug, title, status = "head-too-large", "The request's line and header fields are too large", 431
+
+
 class Bug(Problem):
     slug, title, status = "internal-error", "The registry failed; it has been logged", 500
 

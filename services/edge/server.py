@@ -9,6 +9,8 @@ from types import FrameType
 import uvicorn
 from litestar.types import ASGIApp
 
+from services.edge.protocol import Protocol
+
 GRACE_S = 5
 KEEP_ALIVE_S = 65
 GC_THRESHOLD = 50_000
@@ -42,7 +44,9 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-def run(app: ASGIApp, *, host: str, port: int, drain: asyncio.Event) -> None:
+def run(
+    app: ASGIApp, *, host: str, port: int, drain: asyncio.Event, protocol: type[asyncio.Protocol] = Protocol
+) -> None:
     """Serve until SIGTERM or SIGINT, then return; SystemExit(3) when the application cannot start.
 
     Configure the logs before. A second SIGINT does not wait for the grace of `GRACE_S`.
@@ -52,7 +56,7 @@ def run(app: ASGIApp, *, host: str, port: int, drain: asyncio.Event) -> None:
         host=host,
         port=port,
         loop="uvloop",
-        http="httptools",
+        http=protocol,
         ws="none",
         lifespan="on",
         log_config=None,

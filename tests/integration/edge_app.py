@@ -21,6 +21,7 @@ from services.edge.ndjson import Line, NdjsonAnswer
 from services.edge.ops import ops_router
 from services.edge.outer import Outer
 from services.edge.problems import exception_handlers
+from services.edge.protocol import Protocol
 from services.edge.server import run
 
 
@@ -71,6 +72,10 @@ async def body(request: Request[Any, Any, Any]) -> dict[str, int]:
     return {"bytes": len(await request.body())}
 
 
+class Impatient(Protocol):
+    head_s = 0.5
+
+
 def main(host: str, port: int) -> None:
     drain = asyncio.Event()
 
@@ -99,7 +104,7 @@ def main(host: str, port: int) -> None:
         openapi_config=None,
     )
     configure_logs()
-    run(Outer(app, Metrics(registry), body_timeout_s=1.0), host=host, port=port, drain=drain)
+    run(Outer(app, Metrics(registry), body_timeout_s=1.0), host=host, port=port, drain=drain, protocol=Impatient)
 
 
 if __name__ == "__main__":

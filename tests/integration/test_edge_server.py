@@ -188,6 +188,35 @@ async def test_a_body_that_stops_arriving_is_given_up(server: EdgeServer) -> Non
     writer.close()
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"",
+        b"GET /things/7 HTTP/1.1\r\nHost: t\r\n",
+        b"GET /things/7 HTTP/1.1\r\nHost: t\r\n\r\nGET /things/7 HTTP/1.1\r\n",
+        b"POST /nothing HTTP/1.1\r\nHost: t\r\nContent-Length: 10\r\n\r\nabc",
+    ],
+    ids=["nothing", "a head", "a second head", "a body nobody waits for"],
+)
+async def test_a_request_that_does_not_go_on_ends_the_connection(server: EdgeServer, begun: bytes) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(begun)
+    async with asyncio.timeout(10):
+        answer = await reader.read()  # to the end: the connection is closed
+    assert answer.count(b"HTTP/1.1 ") == begun.count(b"\r\n\r\n")
+    writer.close()
+
+
+async def test_a_connection_that_waits_for_its_next_request_is_kept(server: EdgeServer) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    for pause_s in (1.2, 0):  # longer than a head may take
+        writer.write(b"GET /things/7 HTTP/1.1\r\nHost: t\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.readuntil(b"}")).endswith(b'{"number":7}')
+        await asyncio.sleep(pause_s)
+    writer.close()
+
+
 async def test_metrics_tell_true_statuses_by_route_template(client: httpx2.AsyncClient) -> None:
     await client.get("/things/7?name=martin")
     await client.get("/nothing/here")

@@ -15,6 +15,7 @@ from litestar.params import FromPath, QueryParameter
 
 from contracts.facts import PublishCertification
 from contracts.facts.catalogue import CertificationFamily
+from contracts.facts.fact import whole
 from contracts.problems import NotFound
 from services.projections.answers import POSITION_HEADER, AsOf, MinPosition, positioned_problems
 from services.projections.catalogue.answer import (
@@ -32,7 +33,7 @@ from services.projections.catalogue.search import finds, plain
 T = TypeVar("T")
 
 ROWS_MAX = 1_000
-SLUG = "^[a-z0-9][a-z0-9-]{1,63}$"
+SLUG = whole("[a-z0-9][a-z0-9-]{1,63}")
 
 At = Annotated[
     date | None,

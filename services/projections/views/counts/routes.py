@@ -7,6 +7,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
 
+from contracts.facts.fact import whole
 from contracts.problems import Malformed, Unauthenticated
 from services.edge.tokens import Caller
 from services.projections.answers import AsOf, MinPosition, answered
@@ -20,7 +21,7 @@ From = Annotated[int | None, QueryParameter(name="from", ge=1, le=9_999, descrip
 To = Annotated[int | None, QueryParameter(name="to", ge=1, le=9_999, description="The last of some years.")]
 Branch = Annotated[
     str | None,
-    QueryParameter(pattern="^[a-z0-9][a-z0-9-]{1,63}$", description="Only what candidates of this branch did."),
+    QueryParameter(pattern=whole("[a-z0-9][a-z0-9-]{1,63}"), description="Only what candidates of this branch did."),
 ]
 
 

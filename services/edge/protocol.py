@@ -1,0 +1,124 @@
+"""A connection's HTTP/1.1, stricter than uvicorn's: what is not body is bounded in bytes and in time.
+
+The parser (llhttp, strict) refuses what could be read in two ways: both lengths, bare line feeds, folded fields.
+"""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from contracts.problems import HeadTooLarge, Malformed, Problem
+from services.edge.problems import problem_headers
+
+HEAD_BYTES_MAX = 1 << 16
+"""Of a request's address and header fields. Trailers and the framing of chunks may be as much again, and `FRAMING_MAX`
+bytes for each byte of the body."""
+
+FIELDS_MAX = 100
+FRAMING_MAX = 8
+"""A chunk of one byte has five bytes of framing."""
+
+HEAD_S = 10.0
+"""How long a head, or the rest of a body whose answer is given, may take to arrive; it is looked at this often."""
+
+_SINGLE = frozenset({b"host", b"content-type"})
+"""Fields of which each hop would believe its own, if there were two."""
+
+
+class HeadRefusedError(Exception):
+    """Raised through the parser, which stops there."""
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. What is no request gets a problem, and then the connection ends."""
+
+    head_s = HEAD_S
+    _refusal: Problem | None = None
+    _received = _body = 0
+    _begun_at: float | None = None  # of a request that is not all there
+    _in_head = True
+    _watch: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._begun_at = self.loop.time()
+        self._watch = self.loop.call_later(self.head_s, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        """End the connection of a client that keeps us waiting for nothing; bodies have a time-out of their own."""
+        answered = self._in_head or self.cycle is None or self.cycle.response_complete
+        if self._begun_at is not None and answered and self.loop.time() - self._begun_at >= self.head_s:
+            self.transport.close()
+        else:
+            self._watch = self.loop.call_later(self.head_s, self._look)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += len(data)
+        super().data_received(data)
+        if self._received > HEAD_BYTES_MAX + self._body * (1 + FRAMING_MAX) and not self.transport.is_closing():
+            self._refusal = _head_too_large()
+            self.send_400_response("")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._received = self._body = 0
+        self._begun_at = self.loop.time()
+        self._in_head = True
+
+    def on_headers_complete(self) -> None:
+        self._refuse_head()
+        self._in_head = False
+        super().on_headers_complete()
+        self.headers = []  # trailers fall in here: they are no header fields, whatever their names
+
+    def on_body(self, body: bytes) -> None:
+        self._body += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._begun_at = None
+        self._received = 0
+        super().on_message_complete()
+
+    def _refuse_head(self) -> None:
+        size, single = len(self.url), []
+        for name, value in self.headers:
+            size += len(name) + len(value)
+            if name in _SINGLE:
+                single.append(name)
+        if size > HEAD_BYTES_MAX or len(self.headers) > FIELDS_MAX:
+            self._refuse(_head_too_large())
+        if len(single) != len(set(single)):
+            self._refuse(Malformed("A header field of which there can be one is there twice."))
+        if b"host" not in single and self.parser.get_http_version() == "1.1":
+            self._refuse(Malformed("A request has a Host (RFC 9112, section 3.2)."))
+
+    def _refuse(self, problem: Problem) -> None:
+        self._refusal = problem
+        raise HeadRefusedError
+
+    def send_400_response(self, _msg: str) -> None:
+        """Answer what is no request, unless an answer to an earlier request is under way: it would be taken for it."""
+        problem = self._refusal or Malformed("This is no request of HTTP/1.1.")
+        cycle: Any = self.cycle
+        if cycle is None or cycle.response_complete or (cycle.more_body and not cycle.response_started):
+            self.transport.write(_answer(problem))
+        self.transport.close()
+
+
+def _head_too_large() -> HeadTooLarge:
+    detail = f"A request's head has at most {HEAD_BYTES_MAX} bytes and {FIELDS_MAX} fields; so have trailers."
+    return HeadTooLarge(detail, bytes_max=HEAD_BYTES_MAX, fields_max=FIELDS_MAX)
+
+
+def _answer(problem: Problem) -> bytes:
+    body = problem.encode()
+    headers = [*problem_headers(problem), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+    lines = [name + b": " + value + b"\r\n" for name, value in headers]
+    return b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", body])

@@ -52,6 +52,7 @@ cli.add_command(LazyCommand("unpark", "services.projections.commands:unpark", "P
 cli.add_command(
     LazyCommand("restore", "services.restore.command:restore", "Put back what a lost or older database lacks.")
 )
+cli.add_command(LazyCommand("vault", "services.vault_commands:vault", "New keys for the vault, while it serves."))
 cli.add_command(LazyCommand("demo", "services.demo.command:demo", "Play a year of a branch into a running registry."))
 
 data_option = click.option(

@@ -116,6 +116,16 @@ class ServeSettings(StreamSettings, frozen=True, kw_only=True):
             raise SettingsRefused(errors)
 
 
+class VaultSettings(Settings, frozen=True, kw_only=True):
+    """`certibranche vault`: changes the vault's keys."""
+
+    vault_key: VaultKey | None = None
+    """Master key of the vault beside those of the folder, as for `certibranche serve`. Secret. Default: none."""
+
+    vault_keys: str
+    """Path of the folder of the vault's master keys, where new ones are made. No default."""
+
+
 class RelaySettings(StreamSettings, frozen=True, kw_only=True):
     """`certibranche relay`: publishes the log. Its NATS user may publish into the stream and read it, no more."""
 
@@ -208,6 +218,7 @@ class UpSettings(Struct, frozen=True, kw_only=True):
 
 KINDS: tuple[type[Struct], ...] = (
     ServeSettings,
+    VaultSettings,
     FollowSettings,
     RelaySettings,
     MigrateSettings,

@@ -29,11 +29,13 @@ NIR, OTHER_NIR = "290057505600142", "290057505600243"
 
 
 class Site:
-    """A migrated database, a folder of master keys, and a vault that has begun."""
+    """What a process has: a database, a folder of master keys, and a vault."""
 
-    def __init__(self, url: str, folder: Path, pool: asyncpg.Pool, vault: Vault) -> None:
+    def __init__(self, url: str, ring: KeyRing, pool: asyncpg.Pool, vault: Vault) -> None:
+        assert ring.folder is not None
         self.url = url
-        self.folder = folder
+        self.ring = ring
+        self.folder = ring.folder
         self.pool = pool
         self.vault = vault
         self.reader = LogReader(pool)
@@ -54,14 +56,15 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def vault_at(url: str, folder: Path, **options: Any) -> AsyncIterator[tuple[asyncpg.Pool, Vault]]:
+async def site_at(url: str, folder: Path, **options: Any) -> AsyncIterator[Site]:
     """A vault as a process has it; it has not begun yet. options: asyncpg's, for each of its connections."""
     connect = partial(asyncpg.connect, url, server_settings=CONNECTION_SETTINGS, **options)
     async with (
         asyncpg.create_pool(url, min_size=0, max_size=10, **options) as pool,
         LogWriter(connect, Reference()) as log,
     ):
-        yield pool, Vault(pool, KeyRing(folder=folder), log, LogReader(pool))
+        ring = KeyRing(folder=folder)
+        yield Site(url, ring, pool, Vault(pool, ring, log, LogReader(pool)))
 
 
 async def make_tables(url: str) -> None:
@@ -81,9 +84,9 @@ def keys_folder(tmp_path: Path) -> Path:
 @pytest_asyncio.fixture
 async def site(database_url: str, keys_folder: Path) -> AsyncIterator[Site]:
     await make_tables(database_url)
-    async with vault_at(database_url, keys_folder) as (pool, vault):
-        await vault.begin()
-        yield Site(database_url, keys_folder, pool, vault)
+    async with site_at(database_url, keys_folder) as made:
+        await made.vault.begin()
+        yield made
 
 
 _birth_dates = (date(1930, 1, 1) + timedelta(days=n) for n in itertools.count())

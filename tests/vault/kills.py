@@ -12,10 +12,10 @@ from typing import Any
 
 import asyncpg
 
-from tests.vault.conftest import vault_at
+from tests.vault.conftest import site_at
 
 Work = Callable[..., Awaitable[object]]
-"""What a process does with a vault. A function of a module, so that another process can have it."""
+"""What a process does at a site. A function of a module, so that another process can have it."""
 
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.vault.kills"])
@@ -69,10 +69,10 @@ def _counted_by(statements: _Statements) -> type[asyncpg.Connection]:
 def _child(url: str, folder: Path, work: Work, arguments: tuple[Any, ...], stop_at: int, answered: bool) -> None:
     async def run() -> None:
         statements = _Statements()
-        async with vault_at(url, folder, connection_class=_counted_by(statements)) as (_, vault):
-            await vault.begin()
+        async with site_at(url, folder, connection_class=_counted_by(statements)) as site:
+            await site.vault.begin()
             statements.stop_at, statements.answered = stop_at, answered
-            await work(vault, *arguments)
+            await work(site, *arguments)
 
     asyncio.run(run())
 

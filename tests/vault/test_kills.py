@@ -17,7 +17,6 @@ from contracts.facts import PersonErased, PersonRectified, PersonRegistered, Per
 from contracts.problems import Erased, NotFound
 from contracts.refusals import PersonMerged
 from services.registry.vault.identity import Identity
-from services.registry.vault.vault import Vault
 from tests.vault.conftest import Site, into, somebody
 from tests.vault.kills import killed_at
 
@@ -40,25 +39,25 @@ ways = pytest.mark.parametrize(
 )
 
 
-async def register(vault: Vault, identity: Identity) -> str:
-    (registered,) = await vault.register([identity], "tests")
+async def register(site: Site, identity: Identity) -> str:
+    (registered,) = await site.vault.register([identity], "tests")
     return registered.person_id
 
 
-async def rectify(vault: Vault, person_id: str, identity: Identity) -> None:
-    await vault.rectify(person_id, into(identity), "tests", names_nir=False)
+async def rectify(site: Site, person_id: str, identity: Identity) -> None:
+    await site.vault.rectify(person_id, into(identity), "tests", names_nir=False)
 
 
-async def merge(vault: Vault, kept_id: str, merged_id: str) -> None:
+async def merge(site: Site, kept_id: str, merged_id: str) -> None:
     """Who is merged already is as they were asked to be."""
     with contextlib.suppress(PersonMerged):
-        await vault.merge(kept_id, merged_id, "tests")
+        await site.vault.merge(kept_id, merged_id, "tests")
 
 
-async def erase(vault: Vault, person_id: str) -> None:
+async def erase(site: Site, person_id: str) -> None:
     """Who is erased already is as it was asked to be."""
     with contextlib.suppress(Erased):
-        await vault.erase(person_id, "tests")
+        await site.vault.erase(person_id, "tests")
 
 
 class Killed:
@@ -77,7 +76,7 @@ class Killed:
             killed = await killed_at(
                 self._site.url, self._site.folder, self._work, *arguments, stop_at=stop_at, answered=self._answered
             )
-            await self._way(self._site, partial(self._work, self._site.vault, *arguments))
+            await self._way(self._site, partial(self._work, self._site, *arguments))
             await check(*arguments)
             assert not await self._site.rows("intent")
             if not killed:

@@ -46,10 +46,15 @@ class KeysInUse:
 
     def __init__(self, ring: KeyRing, master: MasterKey, fingerprint_keys: Mapping[int, bytes]) -> None:
         self.ring = ring
-        self._master = master
+        self.master = master
         self._fingerprint_keys = fingerprint_keys
         self.latest = max(fingerprint_keys)
         """The version of the fingerprints that are written."""
+
+    @property
+    def versions(self) -> list[int]:
+        """Of the fingerprints that are looked for: one, or two while they are made anew."""
+        return sorted(self._fingerprint_keys)
 
     def prints(self, identity: Identity, nir: bytes | None) -> dict[int, Prints]:
         """By version. nir: its first 13 characters, None where none is known."""
@@ -63,7 +68,7 @@ class KeysInUse:
         }
 
     def wrap(self, person_id: str, data_key: bytes) -> Wrapped:
-        return Wrapped(self._master.wrap(person_id, data_key), self._master.id)
+        return Wrapped(self.master.wrap(person_id, data_key), self.master.id)
 
 
 class Sealed(NamedTuple):
@@ -101,7 +106,7 @@ async def holding_keys(pool: asyncpg.Pool, ring: KeyRing) -> AsyncIterator[tuple
     """A transaction in which the keys in use do not change. Raises MasterKeyMissing, and Unavailable before `begin`."""
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(_HOLD)
-        yield connection, await _in_use(connection, ring)
+        yield connection, await keys_in_use(connection, ring)
 
 
 @contextlib.asynccontextmanager
@@ -110,11 +115,6 @@ async def holding_keys_alone(pool: asyncpg.Pool) -> AsyncIterator[Connection]:
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(_HOLD_ALONE)
         yield connection
-
-
-async def keys_in_use(connection: Connection, ring: KeyRing) -> KeysInUse:
-    """For who holds them alone."""
-    return await _in_use(connection, ring)
 
 
 async def begin(pool: asyncpg.Pool, ring: KeyRing) -> None:
@@ -139,7 +139,8 @@ def fingerprint_key_name(version: int) -> str:
     return f"fingerprint {version}"
 
 
-async def _in_use(connection: Connection, ring: KeyRing) -> KeysInUse:
+async def keys_in_use(connection: Connection, ring: KeyRing) -> KeysInUse:
+    """Those of a transaction that holds them, alone or not. Raises MasterKeyMissing, and Unavailable before `begin`."""
     rows = await connection.fetch(_IN_USE)
     if not rows:
         raise Unavailable("The vault has no keys yet.")

@@ -41,7 +41,9 @@ def cli() -> None:
 
 # A command with a module of its own is one line here.
 cli.add_command(
-    LazyCommand("replay", "services.replay:replay", "Copy the log as NDJSON, proving that nothing is left out.")
+    LazyCommand(
+        "replay", "services.replay:replay", "Copy the log as NDJSON or Parquet, proving that nothing is left out."
+    )
 )
 cli.add_command(
     LazyCommand("subscriber", "services.subscribers.command:subscriber", "Services downstream that read the stream.")

@@ -1,10 +1,10 @@
-"""`certibranche replay`: the log as NDJSON, byte for byte, whatever happens to the connection meanwhile."""
+"""`certibranche replay`: the log as NDJSON or Parquet, byte for byte, whatever happens to the connection meanwhile."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import httpx2
 import msgspec
@@ -23,6 +23,8 @@ from services.remote import (
     registry_options,
     tell_retries,
 )
+
+FORMS = ("ndjson", "parquet")
 
 
 class GapFound(click.ClickException):
@@ -71,6 +73,7 @@ _place = msgspec.json.Decoder(_Place)
 class Replay:
     """A copy of the log in the making.
 
+    write: takes the entries, one after the other.
     after: the position behind which it begins.
     head: the size of the log when it began, where known. A stream that ends short of it was ended by a registry that
     is stopping; where it is not known, only a stream that brings nothing is the end.
@@ -79,7 +82,7 @@ class Replay:
     """
 
     client: httpx2.Client
-    target: BinaryIO
+    write: Callable[[bytes], object]
     after: int
     head: int | None
     limit: int | None = None
@@ -131,7 +134,7 @@ class Replay:
             position = int(_place.decode(line).sequence)
             if position <= self.position or not (self._may_skip() or position == self.position + 1):
                 raise GapFound(f"after position {self.position} came {position}")
-            self.target.write(line + b"\n")
+            self.write(line)
             self.first = self.first or position
             self.position = position
             self.entries += 1
@@ -158,7 +161,15 @@ class Replay:
 )
 @click.option("--from", "from_time", metavar="TIME", help="Recorded at this time (RFC 3339) or later.")
 @click.option("--to", "to_time", metavar="TIME", help="Recorded before this time.")
-@click.option("--output", type=click.File("wb"), default="-", metavar="FILE", help="Default: standard output.")
+@click.option("--format", "form", type=click.Choice(FORMS), help="Default: parquet for a FILE.parquet, else ndjson.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    default="-",
+    metavar="FILE",
+    help="Default: standard output.",
+)
 def replay(
     *,
     url: str,
@@ -170,9 +181,12 @@ def replay(
     tags: tuple[str, ...],
     from_time: str | None,
     to_time: str | None,
-    output: BinaryIO,
+    form: str | None,
+    output: Path,
 ) -> None:
-    """Write the log's entries as NDJSON, byte for byte as they are stored, and see that none is missing.
+    """Write the log's entries, byte for byte as they are stored, and see that none is missing.
+
+    As NDJSON, or as a Parquet file, whose column `entry` holds the bytes.
 
     --type and --tag may be given repeatedly: any of them. --type with --tag: both.
     """
@@ -181,14 +195,34 @@ def replay(
     tell_retries(console)
     headers = {"Authorization": f"Bearer {access_token(token, data, ('log:read',), 'replay')}"}
     try:
-        with httpx2.Client(base_url=url, headers=headers, timeout=REQUEST_TIMEOUT_S) as client:
-            copy = Replay(client=client, target=output, after=after, head=_head(client), limit=limit, wanted=wanted)
+        with (
+            httpx2.Client(base_url=url, headers=headers, timeout=REQUEST_TIMEOUT_S) as client,
+            _target(output, form or ("parquet" if output.suffix == ".parquet" else "ndjson")) as write,
+        ):
+            copy = Replay(client=client, write=write, after=after, head=_head(client), limit=limit, wanted=wanted)
             with _progress(console, copy) as told:
                 copy.run(told)
     except httpx2.TransportError as error:
         raise OutOfReach(url, error) from error
-    output.flush()
     console.print(copy.summary(), soft_wrap=True)
+
+
+@contextmanager
+def _target(output: Path, form: str) -> Iterator[Callable[[bytes], object]]:
+    """Yields what takes the entries, in this form."""
+    if form == "ndjson":
+        with click.open_file(str(output), "wb") as file:
+            yield lambda entry: file.write(entry + b"\n")
+            file.flush()
+        return
+    if str(output) == "-":
+        raise click.UsageError("a Parquet file needs a name: --output FILE")
+    try:
+        from services.parquet import ParquetFile  # noqa: PLC0415 - an extra, and slow to import
+    except ImportError as error:
+        raise click.ClickException(f"Parquet needs pyarrow: pip install 'certibranche[parquet]' ({error})") from error
+    with ParquetFile(output) as parquet:
+        yield parquet.write
 
 
 @stamina.retry(on=again, attempts=None, timeout=PATIENCE_S)

@@ -82,7 +82,9 @@ def broken_at_once(after: int, limit: int) -> Iterator[bytes]:
 
 def copy(source: httpx2.Client, **wanted: Any) -> tuple[bytes, Replay]:
     target = io.BytesIO()
-    replay = Replay(client=source, target=target, **{"after": 0, "head": 100, **wanted})
+    replay = Replay(
+        client=source, write=lambda entry: target.write(entry + b"\n"), **{"after": 0, "head": 100, **wanted}
+    )
     replay.run(lambda: None)
     return target.getvalue(), replay
 

@@ -66,6 +66,10 @@ class FollowSettings(Settings, frozen=True, kw_only=True):
     """Path of the file that remembers what was signed last. On a disk that outlives crashes, in no backup that the
     database is restored from. Default: `<tiles>.guard`."""
 
+    log_policy: str | None = None
+    """Path of a policy (c2sp.org/tlog-policy): the witnesses that every checkpoint is shown to, and the quorum of them
+    without whose cosignatures none is served; `quorum none` serves at once. Default: none, no witnesses."""
+
 
 class StreamSettings(Settings, frozen=True, kw_only=True):
     """What speaks to NATS."""

@@ -54,11 +54,13 @@ from services.projections.transparency.keeping import Place, keep_published, pla
 from services.projections.transparency.published import Published
 from services.projections.transparency.routes import (
     get_checkpoint,
+    get_checkpoints,
     get_consistency,
     get_entry_bundle,
     get_entry_proof,
     get_tile,
 )
+from services.projections.transparency.served import ServedCollector
 from services.projections.views.competencies.reading import CompetenciesReader
 from services.projections.views.competencies.routes import get_competencies
 from services.projections.views.competencies.tables import CompetenciesView
@@ -152,7 +154,7 @@ async def relay_log(database_url: str, nats: Servers, stream: str) -> None:
     async with pool(database_url, connections_max=3) as connections, listener(database_url, LOG_CHANNEL) as news:
         client = await connect(nats)
         try:
-            lease = Lease(connections, RELAY, metrics=partial(counted, None))
+            lease = Lease(connections, RELAY, metrics=partial(counted, RELAY))
             await lease.lead(Relay(client, LogReader(connections), news, stream=stream).run)
         finally:
             await client.close()
@@ -177,6 +179,7 @@ def routes() -> list[HTTPRouteHandler]:
         get_entry_proof,
         get_consistency,
         get_checkpoint,
+        get_checkpoints,
         get_tile,
         get_entry_bundle,
         get_followers,
@@ -208,7 +211,7 @@ async def reading(
     async with (
         pool(database_url, connections_max=10) as connections,
         listener(database_url, VIEW_CHANNEL, LOG_CHANNEL) as news,
-        FollowerCollector(connections).kept_fresh(registry),
+        FollowerCollector(connections).kept_fresh(registry) as figures,
     ):
         reader, tagged = LogReader(connections), TaggedEvents(connections)
         positions = Positions(connections, reader, news)
@@ -227,7 +230,8 @@ async def reading(
         state["published"] = published = Published(Path(tiles) if tiles else None)
         drain: asyncio.Event = state.get("drain") or asyncio.Event()  # who serves no streams never drains
         state["coverage"] = Coverage(published, news, drain)
-        yield {f"view {view.name}": CaughtUp(positions, view.name) for view in VIEWS}
+        with ServedCollector(published, figures.head).shown(registry):
+            yield {f"view {view.name}": CaughtUp(positions, view.name) for view in VIEWS}
 
 
 class CaughtUp:

@@ -103,17 +103,20 @@ class _Family(Struct):
 _families = msgspec.json.Decoder(list[_Family])
 
 
-def counted(view: str | None) -> str:
-    """What this process has counted for a view, or (None) for the relay, as JSON for a lease."""
+def counted(follower: str) -> str:
+    """What this process has counted for a follower, as JSON for its lease.
+
+    Of the views' metrics those that are labelled with it, of the others those that are named after it.
+    """
     families = []
     for metric in FOLLOWERS.collect():
-        of_views = metric.name.startswith("certibranche_view")
+        own = metric.name.startswith(f"certibranche_{follower}_")
         samples = [
             _Sample(sample.name, sample.labels, sample.value)
             for sample in metric.samples
-            if (sample.labels.get("view") == view if of_views else view is None)
+            if own or sample.labels.get("view") == follower
         ]
-        if samples and of_views == (view is not None):
+        if samples:
             families.append(_Family(metric.name, metric.documentation, metric.type, samples))
     return msgspec.json.encode(families).decode()
 
@@ -170,6 +173,10 @@ class FollowerCollector(Collector):
                     metric.add_sample(sample.name, sample.labels, sample.value)
         yield from families.values()
 
+    def head(self) -> int | None:
+        """The log's last position, None when it could not be read for a while."""
+        return None if time.monotonic() - self._read_at > STALE_S else self._head
+
     async def refresh(self) -> None:
         """Read the figures. Raises what asyncpg raises."""
         self._head = await self._pool.fetchval(_HEAD) or 0
@@ -177,12 +184,12 @@ class FollowerCollector(Collector):
         self._read_at = time.monotonic()
 
     @contextlib.asynccontextmanager
-    async def kept_fresh(self, registry: CollectorRegistry) -> AsyncIterator[None]:
+    async def kept_fresh(self, registry: CollectorRegistry) -> AsyncIterator["FollowerCollector"]:
         """Part of the registry's metrics, read again every second."""
         registry.register(self)
         refreshing = asyncio.create_task(self._refreshed(), name="follower metrics")
         try:
-            yield
+            yield self
         finally:
             registry.unregister(self)
             await cancelled(refreshing)

@@ -10,6 +10,7 @@ from services.log.listener import Listener
 from services.projections.transparency.disk import Disk
 from services.projections.transparency.guard import Guard
 from services.projections.transparency.note import Checkpoint, Signer, Verifier, open_checkpoint
+from services.projections.transparency.policy import NO_POLICY, Policy
 from services.projections.transparency.publisher import ENTRIES_MAX, Publisher
 from services.projections.transparency.tiles import ENTRIES, Tile, parse_tile, tile_at, tiles_of, unbundle
 from services.projections.transparency.tree import Tree, leaf_hash, split
@@ -48,10 +49,15 @@ class PublishedLog:
         """Forget what came behind a position, as a backup does."""
         await self.pool.execute("DELETE FROM log.event WHERE position > $1", head)
 
-    def publisher(self, disk: Disk | None = None, guard: Guard | None = None, entries_max: int = 512) -> Publisher:
-        return Publisher(
-            self.pool, self.news, disk or Disk(self.folder), guard or self.guard(), entries_max=entries_max
-        )
+    def publisher(
+        self,
+        disk: Disk | None = None,
+        guard: Guard | None = None,
+        entries_max: int = 512,
+        policy: Policy = NO_POLICY,
+    ) -> Publisher:
+        disk, guard = disk or Disk(self.folder), guard or self.guard()
+        return Publisher(self.pool, self.news, disk, guard, policy=policy, entries_max=entries_max)
 
     def guard(self, disk: Disk | None = None) -> Guard:
         return Guard(self.guard_path, self.signer, disk)
@@ -99,11 +105,11 @@ def of_tiles(files: dict[str, bytes]) -> dict[str, bytes]:
     tiles = {}
     for path, content in files.items():
         parts = path.split("/", 2)
-        if len(parts) == 3 and not path.rpartition("/")[2].startswith("."):
+        if parts[0] == "tile" and not path.rpartition("/")[2].startswith("."):
             assert parse_tile(parts[1], parts[2]) is not None, path
             tiles[path] = content
         else:
-            assert path == "checkpoint" or path.endswith(".new"), path
+            assert parts[0] in ("checkpoint", "checkpoints") or path.endswith(".new"), path
     return tiles
 
 

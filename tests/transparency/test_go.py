@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from services.projections.transparency.note import Signer, new_key
+from services.projections.transparency.note import Signer, new_key, with_line
 from services.projections.transparency.tiles import bundle, unbundle
 from tests.transparency.independent import Auditor
 from tests.transparency.published_log import PublishedLog, entries
+from tests.transparency.test_policy import Cosigner
 
 SIZE, OLD_SIZE = 600, 300
 
@@ -35,6 +36,15 @@ async def test_our_log_is_replayed_and_accepted(log: PublishedLog, auditor: Audi
     accepted = auditor.audit(log.folder, log.signer.vkey, old)
     assert accepted.passed, accepted.said
     assert accepted.said == "600 entries replayed, consistent with size 300\n"
+
+
+async def test_a_cosigned_checkpoint_is_accepted_as_well(log: PublishedLog, auditor: Auditor, old: Path) -> None:
+    note = (log.folder / "checkpoint").read_text()
+    line = Cosigner("witness.example/1", 1).line(log.checkpoint().text())
+    await log.publisher().cosigned(with_line(note, line))
+    assert line in (log.folder / "checkpoint").read_text()
+    accepted = auditor.audit(log.folder, log.signer.vkey, old)
+    assert accepted.passed, accepted.said
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 256, 257, 512, 1_000])

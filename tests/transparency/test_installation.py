@@ -15,10 +15,12 @@ from tlog_scales.reader import TilesReader
 from tlog_scales.signing import Vkey, VkeySet
 from tlog_scales.tiles import leaf_hash
 
+from services.embedded.readiness import wait_until
 from services.projections.transparency.keeping import place_of
-from services.projections.transparency.note import Verifier, new_key, open_checkpoint
+from services.projections.transparency.note import Signer, Verifier, new_key, open_checkpoint
 from services.settings import FollowSettings, SettingsRefused
 from tests.installation import Installation, objective, person
+from tests.transparency.test_policy import Cosigner
 
 CLOUD_EVENT = {"Content-Type": "application/cloudevents+json"}
 
@@ -63,6 +65,20 @@ async def test_what_is_posted_is_soon_proved(installation: Installation) -> None
     await proved(installation)
 
 
+async def test_operators_see_what_is_signed_and_served(installation: Installation) -> None:
+    await proved(installation)
+
+    async def shown() -> bool:
+        async with installation.client() as anyone:
+            lines = (await anyone.get("/metrics")).text.splitlines()
+        figures = dict(line.rsplit(" ", 1) for line in lines if line.startswith("certibranche_transparency"))
+        prefix = "certibranche_transparency_"
+        signed, served = (float(figures.get(prefix + name, 0)) for name in ("signed_size", "served_size"))
+        return served >= signed > 0 and float(figures[prefix + "signed_timestamp_seconds"]) > 1_700_000_000
+
+    assert await wait_until(shown, 30)
+
+
 async def test_the_log_goes_on_after_its_process_was_killed(installation: Installation) -> None:
     before = await vkey(installation.data)
     await installation.kill("follow")
@@ -81,6 +97,45 @@ async def test_the_log_goes_on_after_its_process_was_killed(installation: Instal
 def test_half_of_what_publishing_needs_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(SettingsRefused, match="CERTIBRANCHE_LOG_KEY"):
         place_of(FollowSettings(database_url="postgresql://db/x", **given))
+
+
+def settings(tmp_path: Path, policy: str, key: str) -> FollowSettings:
+    file = tmp_path / "policy"
+    file.write_text(policy)
+    return FollowSettings(
+        database_url="postgresql://db/x", tiles=str(tmp_path / "tiles"), log_key=key, log_policy=str(file)
+    )
+
+
+WITNESS = Cosigner("witness.example/1", 1).vkey
+
+
+def test_a_policy_names_the_log_and_its_witnesses(tmp_path: Path) -> None:
+    key = new_key("log.example")
+    policy = f"log {Signer(key).vkey}\nwitness w {WITNESS} https://witness.example\nquorum w\n"
+    place = place_of(settings(tmp_path, policy, key))
+    assert place is not None
+    assert (place.policy.quorum, place.policy.witnesses["w"].url) == ("w", "https://witness.example")
+
+
+@pytest.mark.parametrize(
+    ("policy", "said"),
+    [
+        (f"log {Signer(new_key('log.example')).vkey}\nquorum none", "do not name"),
+        (f"witness w {WITNESS}\nquorum w", "address"),
+        ("quorum", "line 1"),
+    ],
+)
+def test_a_policy_of_another_log_or_that_stops_this_one_is_refused(tmp_path: Path, policy: str, said: str) -> None:
+    with pytest.raises(SettingsRefused, match=f"CERTIBRANCHE_LOG_POLICY: .*{said}"):
+        place_of(settings(tmp_path, policy, new_key("log.example")))
+
+
+def test_a_policy_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    given = settings(tmp_path, "quorum none", new_key("log.example"))
+    (tmp_path / "policy").unlink()
+    with pytest.raises(SettingsRefused, match="CERTIBRANCHE_LOG_POLICY"):
+        place_of(given)
 
 
 def test_without_settings_nothing_is_published() -> None:

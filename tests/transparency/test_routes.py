@@ -21,20 +21,23 @@ from services.embedded.data_folder import DataFolder
 from services.embedded.issuer import AUDIENCE, ISSUER, Issuer
 from services.projections import app
 from services.projections.transparency.coverage import Coverage, wait_s_of
-from services.projections.transparency.note import Verifier, open_checkpoint
+from services.projections.transparency.note import Verifier, open_checkpoint, with_line
 from services.projections.transparency.published import Published
 from services.projections.transparency.tiles import Tile, beginning, unbundle
 from services.projections.transparency.tree import ProofRefused, check_consistency, check_inclusion, leaf_hash, split
-from tests.integration.filled_log import FilledLog
+from tests.integration.filled_log import FilledLog, until
 from tests.transparency import naive
 from tests.transparency.published_log import PublishedLog, entries
+from tests.transparency.test_policy import Cosigner
 
 SIZE = 300
 
 
 @contextlib.asynccontextmanager
-async def serving(url: str, tiles: str | None, data_folder: DataFolder) -> AsyncIterator[httpx.AsyncClient]:
-    """A client of the read side's routes, behind the edge."""
+async def serving(
+    url: str, tiles: str | None, data_folder: DataFolder, registry: CollectorRegistry | None = None
+) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the read side's routes, behind the edge. registry: has its metrics."""
     keys = keys_at(str(Issuer(data_folder).jwks()))
     authenticator = Authenticator(keys, issuer=ISSUER, audience=AUDIENCE)
     application = Litestar(
@@ -45,7 +48,7 @@ async def serving(url: str, tiles: str | None, data_folder: DataFolder) -> Async
         logging_config=None,
     )
     outer = Outer(application, Metrics(CollectorRegistry()))
-    reading = app.reading(application.state, url, registry=CollectorRegistry(), tiles=tiles)
+    reading = app.reading(application.state, url, registry=registry or CollectorRegistry(), tiles=tiles)
     async with keys.kept_fresh(), reading:
         transport = httpx.ASGITransport(outer)  # type: ignore[arg-type]
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
@@ -72,6 +75,37 @@ async def test_anyone_reads_the_checkpoint(log: PublishedLog, http: httpx.AsyncC
     assert open_checkpoint(answer.text, Verifier(log.signer.vkey)) == log.checkpoint()
     again = await http.get("/log/checkpoint", headers={"If-None-Match": answer.headers["ETag"]})
     assert again.status_code == 304
+
+
+async def test_a_cosigned_checkpoint_is_another_answer(log: PublishedLog, http: httpx.AsyncClient) -> None:
+    before = await http.get("/log/checkpoint")
+    line = Cosigner("witness.example/1", 1).line(log.checkpoint().text())
+    await log.publisher().cosigned(with_line(before.text, line))
+    after = await http.get("/log/checkpoint", headers={"If-None-Match": before.headers["ETag"]})
+    assert after.text == f"{before.text}{line}\n"
+    proof = await http.get("/v1/log/entries/1/proof")
+    assert proof.text.endswith(f"{after.text}")
+
+
+async def test_anyone_reads_every_checkpoint_that_was_signed(log: PublishedLog, http: httpx.AsyncClient) -> None:
+    del http.headers["Authorization"]
+    await log.put(entries(SIZE + 1, 700))
+    await log.publish()
+    answer = await http.get("/v1/log/checkpoints")
+    assert answer.headers["Cache-Control"] == "public, max-age=1"
+    kept = answer.json()["checkpoints"]
+    assert [one["size"] for one in kept] == [SIZE, 700]
+    assert kept[1]["checkpoint"] == (await http.get("/log/checkpoint")).text
+    opened = open_checkpoint(kept[0]["checkpoint"], Verifier(log.signer.vkey))
+    assert opened.root == naive.root(entries(1, SIZE))
+    assert (await http.get("/v1/log/checkpoints?after=300&limit=5")).json()["checkpoints"] == kept[1:]
+    assert (await http.get("/v1/log/checkpoints?limit=1")).json()["checkpoints"] == kept[:1]
+    assert (await http.get("/v1/log/checkpoints?after=700")).json()["checkpoints"] == []
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "limit=1001", f"after={2**63}"])
+async def test_what_is_no_range_of_checkpoints_is_refused(http: httpx.AsyncClient, query: str) -> None:
+    assert (await http.get(f"/v1/log/checkpoints?{query}")).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1"])
@@ -287,6 +321,24 @@ async def test_nobody_waits_for_a_registry_that_stops_or_never_publishes(log: Pu
     assert not await asyncio.wait_for(waiting, 5)
 
 
+async def test_what_is_served_and_what_waits_is_shown_to_operators(
+    log: PublishedLog, database: FilledLog, data_folder: DataFolder
+) -> None:
+    registry, prefix = CollectorRegistry(), "certibranche_transparency"
+    await log.put(entries(1, 5))
+    async with serving(database.url, str(log.folder), data_folder, registry):
+        assert registry.get_sample_value(f"{prefix}_served_size") == 0
+        await log.publish()
+        await log.put(entries(6, 8))
+
+        async def waiting() -> bool:
+            return registry.get_sample_value(f"{prefix}_waiting_entries") == 3
+
+        await until(waiting)
+        assert registry.get_sample_value(f"{prefix}_served_size") == 5
+    assert registry.get_sample_value(f"{prefix}_served_size") is None
+
+
 async def test_where_nothing_is_published_there_is_nothing(
     database: FilledLog, data_folder: DataFolder, bearer: Callable[..., dict[str, str]]
 ) -> None:
@@ -294,4 +346,5 @@ async def test_where_nothing_is_published_there_is_nothing(
         client.headers.update(bearer("log:read"))
         for path in ("/log/checkpoint", "/log/tile/0/000", "/log/tile/entries/000", "/v1/log/consistency?from=0"):
             assert (await client.get(path)).status_code == 404
-        assert (await client.get("/v1/log/entries/1/proof")).status_code == 404
+        for path in ("/v1/log/entries/1/proof", "/v1/log/checkpoints"):
+            assert (await client.get(path)).status_code == 404

@@ -56,6 +56,13 @@ class Guard:
             raise SigningRefused(f"the signing guard is of {last.origin}, the key of {self.origin}")
         return last
 
+    def signed_at(self) -> float:
+        """When something was signed last, in seconds since 1970; 0 before the first signature."""
+        try:
+            return self._path.stat().st_mtime
+        except FileNotFoundError:
+            return 0.0
+
     def sign(self, size: int, root: bytes, consistency: Sequence[bytes]) -> str:
         """The signed checkpoint, remembered before it is given away. Under the lock.
 

@@ -49,6 +49,7 @@ class Verifier:
     """
 
     def __init__(self, vkey: str) -> None:
+        self.vkey = vkey
         self.name, self.key_id, self.kind, self.public_key = _parse_key(vkey)
         if key_id_of(self.name, self.public_key, self.kind) != self.key_id:
             raise NoteRefused("the verifier key's id is not that of its name and key")
@@ -124,10 +125,9 @@ def read_note(note: str, verifiers: Sequence[Verifier]) -> tuple[str, list[Verif
     text, signatures = split_note(note)
     known = {(verifier.name, verifier.key_id): verifier for verifier in verifiers}
     signers: dict[tuple[str, bytes], Verifier] = {}
-    for name, signature in map(_signature, signatures):
-        key = name, signature[:4]
-        if verifier := known.get(key):
-            verifier.verify(text.encode(), signature[4:])
+    for line in signatures:
+        if verifier := known.get(key := _key_of(line)):
+            verifier.verify(text.encode(), _signature(line)[1][4:])
             signers[key] = verifier
     return text, list(signers.values())
 
@@ -150,21 +150,19 @@ def line_of(verifier: Verifier, text: str, lines: Sequence[str]) -> str:
     """
     for line in lines:
         with contextlib.suppress(NoteRefused):
-            name, signature = _signature(line)
-            if (name, signature[:4]) == (verifier.name, verifier.key_id):
+            if _key_of(line) == (verifier.name, verifier.key_id):
                 break
     else:
         raise NoteRefused(f"there is no signature of {verifier.name}")
-    verifier.verify(text.encode(), signature[4:])
+    verifier.verify(text.encode(), _signature(line)[1][4:])
     return line
 
 
 def with_line(note: str, line: str) -> str:
     """The note with another signature line, in the place of one of the same key if there is one."""
     text, lines = split_note(note)
-    name, signature = _signature(line)
-    others = [other for other in lines if (name, signature[:4]) != ((found := _signature(other))[0], found[1][:4])]
-    return "".join(f"{part}\n" for part in (text, *others, line))
+    merged = {_key_of(other): other for other in lines} | {_key_of(line): line}
+    return "".join(f"{part}\n" for part in (text, *merged.values()))
 
 
 def open_checkpoint(note: str, verifier: Verifier) -> Checkpoint:
@@ -184,6 +182,11 @@ def parse_checkpoint(text: str) -> Checkpoint:
     return Checkpoint(lines[0], int(lines[1]), root)
 
 
+def size_of(note: str) -> int:
+    """The size of the tree that a checkpoint's note is of."""
+    return parse_checkpoint(split_note(note)[0]).size
+
+
 def _signature(line: str) -> tuple[str, bytes]:
     """The name of a signature line, and what it holds: the key's id and the signature. NoteRefused unless it is one."""
     match = _SIGNATURE(line)
@@ -191,6 +194,12 @@ def _signature(line: str) -> tuple[str, bytes]:
     if match is None or content is None or len(content) <= 4:
         raise NoteRefused("a signature line is malformed")
     return match[1], content
+
+
+def _key_of(line: str) -> tuple[str, bytes]:
+    """The name and the id of the key that a signature line is of. NoteRefused unless it is one."""
+    name, content = _signature(line)
+    return name, content[:4]
 
 
 def _parse_key(key: str) -> tuple[str, bytes, bytes, bytes]:

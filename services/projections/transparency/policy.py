@@ -1,7 +1,7 @@
 """Whose signatures a checkpoint must have to be believed: a policy file (c2sp.org/tlog-policy)."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from services.projections.transparency.note import COSIGNATURE, ED25519, NoteRefused, Verifier, read_note
@@ -45,15 +45,16 @@ class Policy(NamedTuple):
     def satisfied_by(self, note: str) -> bool:
         """Whether enough witnesses have signed a checkpoint. NoteRefused when the signature of one is wrong."""
         _, signers = read_note(note, [witness.verifier for witness in self.witnesses.values()])
-        signed = {name for name, witness in self.witnesses.items() if witness.verifier in signers}
-        return self._reached(self.quorum, signed)
+        return self.reached_by([name for name, witness in self.witnesses.items() if witness.verifier in signers])
 
-    def _reached(self, name: str, signed: set[str]) -> bool:
-        if name == NONE:
-            return True
+    def reached_by(self, witnesses: Collection[str]) -> bool:
+        """Whether these witnesses, by name, are enough."""
+        return self.quorum == NONE or self._reached(self.quorum, witnesses)
+
+    def _reached(self, name: str, witnesses: Collection[str]) -> bool:
         if (group := self.groups.get(name)) is None:
-            return name in signed
-        return sum(self._reached(member, signed) for member in group.members) >= group.threshold
+            return name in witnesses
+        return sum(self._reached(member, witnesses) for member in group.members) >= group.threshold
 
 
 NO_POLICY = Policy()

@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contracts.problems import NotFound
+from services.projections.transparency.checkpoints import Checkpoints, Kept
+from services.projections.transparency.disk import Disk
 from services.projections.transparency.note import Checkpoint, parse_checkpoint, split_note
 from services.projections.transparency.publisher import CHECKPOINT
 from services.projections.transparency.tiles import TILE_WIDTH, Tile, beginning, tile_at
 from services.projections.transparency.tree import Tree
+
+_NOWHERE = "This installation publishes no transparency log."
 
 
 class Signed(NamedTuple):
@@ -39,6 +43,10 @@ class Published:
         """Whether this installation publishes its log at all."""
         return self._folder is not None
 
+    def size(self) -> int:
+        """The size of the current checkpoint; NotFound before the first."""
+        return self._checkpoint().checkpoint.size
+
     async def checkpoint(self) -> Signed:
         """The current checkpoint; NotFound before the first."""
         return await asyncio.to_thread(self._checkpoint)
@@ -60,6 +68,16 @@ class Published:
         RFC 6962, section 2.1.2. NotFound for sizes beyond the current checkpoint's.
         """
         return await asyncio.to_thread(self._consistency, from_size, to_size)
+
+    async def growth(self, from_size: int, to_size: int, *, size: int) -> list[bytes]:
+        """The same proof in a tree of `size` whose tiles are there, whether its checkpoint is served already or not."""
+        return await asyncio.to_thread(self._growth, from_size, to_size, size)
+
+    async def checkpoints(self, after: int, limit: int) -> list[Kept]:
+        """Every checkpoint that was signed for a tree larger than that, in order, at most so many."""
+        if self._folder is None:
+            raise NotFound(_NOWHERE)
+        return await asyncio.to_thread(Checkpoints(Disk(self._folder)).after, after, limit)
 
     def _checkpoint(self) -> Signed:
         note = self._read(CHECKPOINT)
@@ -87,21 +105,23 @@ class Published:
         return "".join(f"{line}\n" for line in [*lines, ""]).encode() + note
 
     def _consistency(self, from_size: int, to_size: int | None) -> Consistency:
-        size = self._checkpoint().checkpoint.size
+        size = self.size()
         to_size = size if to_size is None else to_size
         if max(from_size, to_size) > size:
             asked = max(from_size, to_size)
             raise NotFound(f"The current checkpoint is of size {size}, not yet {asked}.", asked=asked, size=size)
+        return Consistency(from_size, to_size, self._growth(from_size, to_size, size))
 
+    def _growth(self, from_size: int, to_size: int, size: int) -> list[bytes]:
         def tile_then(tile: Tile) -> bytes:
             """A tile as it was at that size, for which perhaps no checkpoint was signed."""
             return beginning(tile, self.content(tile_at(tile.level, tile.number, size)))
 
-        return Consistency(from_size, to_size, Tree(to_size, tile_then).consistency(from_size))
+        return Tree(to_size, tile_then).consistency(from_size)
 
     def _read(self, path: str) -> bytes:
         if self._folder is None:
-            raise NotFound("This installation publishes no transparency log.")
+            raise NotFound(_NOWHERE)
         try:
             return (self._folder / path).read_bytes()
         except FileNotFoundError:

@@ -2,6 +2,10 @@
 
 Its position is the size of its last signed checkpoint, kept with the tiles. The files are a function of the log, so an
 attempt that was cut short is simply made again: what is there already has the same bytes, or this is another log.
+
+The order of what a crash may cut short: tiles, the guard's memory, the checkpoint among all that were ever signed, and
+at last the checkpoint that is served, if the policy's witnesses have cosigned it. Cosignatures come later, one by one,
+and are kept before they are served, too.
 """
 
 import asyncio
@@ -13,9 +17,12 @@ import structlog
 from services.log.listener import Listener
 from services.log.reader import Entry, LogReader
 from services.projections.follower import BACK_OFF_MAX_S, BACK_OFF_MIN_S, VIEW_CHANNEL
+from services.projections.transparency.checkpoints import Checkpoints
 from services.projections.transparency.disk import Disk, OtherBytes
 from services.projections.transparency.guard import Guard, SigningRefused
-from services.projections.transparency.note import Checkpoint, NoteRefused, Verifier, open_checkpoint
+from services.projections.transparency.metrics import FAILURES, SIGNED_AT, SIGNED_SIZE
+from services.projections.transparency.note import Checkpoint, NoteRefused, Verifier, open_checkpoint, size_of
+from services.projections.transparency.policy import NO_POLICY, Policy
 from services.projections.transparency.tiles import ENTRIES, TILE_WIDTH, Tile, bundle
 from services.projections.transparency.tree import Edge, Tree, leaf_hash
 from services.projections.unreachable import UNREACHABLE
@@ -71,16 +78,40 @@ class Publisher:
     """Publishes the log into a folder. Of any number that run one works at a time, by lease and by the guard's lock."""
 
     def __init__(
-        self, pool: asyncpg.Pool, news: Listener, disk: Disk, guard: Guard, *, entries_max: int = ENTRIES_MAX
+        self,
+        pool: asyncpg.Pool,
+        news: Listener,
+        disk: Disk,
+        guard: Guard,
+        *,
+        policy: Policy = NO_POLICY,
+        entries_max: int = ENTRIES_MAX,
     ) -> None:
         self._pool = pool
         self._reader = LogReader(pool)
         self._news = news
         self._disk = disk
         self._guard = guard
+        self._policy = policy
+        self._checkpoints = Checkpoints(disk)
         self._entries_max = entries_max
         self._growth: Growth | None = None
         self._behind = False
+        self._writing = asyncio.Lock()
+        self._kept = asyncio.Event()
+
+    @property
+    def news(self) -> asyncio.Event:
+        """The next signature, or cosignature. Take it before you look at what there is, wait for it after."""
+        return self._kept
+
+    def newest(self) -> str | None:
+        """The signed checkpoint that is kept, whether it is served already or waits for cosignatures; None at first."""
+        return self._checkpoints.newest()
+
+    def at(self, size: int) -> str | None:
+        """The checkpoint that was signed for a size, with the cosignatures it has."""
+        return self._checkpoints.at(size)
 
     async def run(self) -> None:
         """Publish until cancelled. Whatever fails is tried again: what is wrong shows in log lines."""
@@ -95,11 +126,14 @@ class Publisher:
                 back_off_s = BACK_OFF_MIN_S
                 continue
             except UNREACHABLE as error:
+                FAILURES.labels("unreachable").inc()
                 _log.warning("transparency.unreachable", error=repr(error), retry_in_s=back_off_s)
             except (NotThisLog, OtherBytes, SigningRefused, NoteRefused) as error:
+                FAILURES.labels("refused").inc()
                 _log.error("transparency.refused", what=str(error), retry_in_s=BACK_OFF_MAX_S)
                 back_off_s = BACK_OFF_MAX_S
             except Exception:
+                FAILURES.labels("halted").inc()
                 _log.exception("transparency.halted", retry_in_s=back_off_s)
             await asyncio.sleep(back_off_s)
             back_off_s = min(2 * back_off_s, BACK_OFF_MAX_S)
@@ -111,14 +145,31 @@ class Publisher:
         asyncpg raises.
         """
         try:
-            with self._guard.locked():
-                advanced = await self._advance()
+            async with self._writing:
+                with self._guard.locked():
+                    advanced = await self._advance()
+                    SIGNED_SIZE.set(self._guard.last().size)
+                    SIGNED_AT.set(self._guard.signed_at())
         except BaseException:
             self._growth = None  # begin again from what is in the folder
             raise
         if advanced:
-            await self._pool.execute(_TELL, VIEW_CHANNEL, FOLLOWER)
+            await self._tell()
         return advanced
+
+    async def cosigned(self, note: str) -> None:
+        """Keep a checkpoint's cosignatures, and serve it if the policy is content with them. Raises SigningRefused, and
+        OSError."""
+        async with self._writing:
+            with self._guard.locked():
+                await _completed(asyncio.create_task(asyncio.to_thread(self._keep, note)))
+        await self._tell()
+
+    async def _tell(self) -> None:
+        """Wake those who wait for checkpoints, in this process and in others."""
+        self._kept.set()
+        self._kept = asyncio.Event()
+        await self._pool.execute(_TELL, VIEW_CHANNEL, FOLLOWER)
 
     async def _advance(self) -> bool:
         last, published = self._guard.last(), self._published()
@@ -129,6 +180,7 @@ class Publisher:
         if growth is None or not (growth.size == size or size < growth.size < last.size):
             self._growth = growth = await self._known(published)
         if published is not None and head == growth.size == size:
+            self._serve(self._checkpoints.newest())
             return False
         whole = (growth.size + self._entries_max) // TILE_WIDTH * TILE_WIDTH
         self._behind = whole < head
@@ -137,11 +189,14 @@ class Publisher:
         return True
 
     def _published(self) -> Checkpoint | None:
+        note = self._checkpoints.newest() or self._served()
+        return None if note is None else open_checkpoint(note, Verifier(self._guard.vkey))
+
+    def _served(self) -> str | None:
         try:
-            note = self._disk.read(CHECKPOINT).decode()
+            return self._disk.read(CHECKPOINT).decode()
         except FileNotFoundError:
             return None
-        return open_checkpoint(note, Verifier(self._guard.vkey))
 
     async def _known(self, published: Checkpoint | None) -> Growth:
         """The published tree, proven to be the one that the database's log begins with, as far as its end shows."""
@@ -182,10 +237,22 @@ class Publisher:
         self._disk.sync()
         # Read back, so that what is signed is what was written.
         tree = Tree(growth.size, self._tile)
-        note = self._guard.sign(growth.size, tree.root(), tree.consistency(last.size))
-        self._disk.replace(CHECKPOINT, note.encode())
-        self._disk.sync()
+        self._keep(self._guard.sign(growth.size, tree.root(), tree.consistency(last.size)))
         self._prune(completed)
+
+    def _keep(self, note: str) -> None:
+        """Keep a checkpoint, or more signatures of one; then serve it, if it may be."""
+        self._serve(self._checkpoints.keep(note))
+
+    def _serve(self, note: str | None) -> None:
+        """Serve a kept checkpoint unless the witnesses that the policy wants have not cosigned it, or a newer one is
+        served."""
+        served = self._served()
+        if note is None or note == served or not self._policy.satisfied_by(note):
+            return
+        if served is None or size_of(served) <= size_of(note):
+            self._disk.replace(CHECKPOINT, note.encode())
+            self._disk.sync()
 
     def _prune(self, completed: Sequence[Tile]) -> None:
         """Remove the partial tiles of those before the ones that are full now: who reads an older tree has time."""

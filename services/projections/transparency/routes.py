@@ -1,6 +1,7 @@
 """GET /log/…: the tiles of the transparency log, for any client of c2sp.org/tlog-tiles; and proofs made of them."""
 
 import base64
+from hashlib import sha256
 from typing import Annotated
 
 from litestar import Response, get
@@ -25,7 +26,10 @@ OCTETS = "application/octet-stream"
 IMMUTABLE = "max-age=31536000, immutable"
 CHECKPOINT_MAX_AGE_S = 1
 SIZE_MAX = 2**63 - 1
+CHECKPOINTS, CHECKPOINTS_MAX = 100, 1_000
 
+After = Annotated[int, QueryParameter(ge=0, le=SIZE_MAX, description="Only those of larger trees.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=CHECKPOINTS_MAX, description="At most so many.")]
 FromSize = Annotated[int, QueryParameter(name="from", ge=0, le=SIZE_MAX, description="The size of the older tree.")]
 ToSize = Annotated[
     int | None,
@@ -68,9 +72,40 @@ provided = {"published": Provide(provide_published)}
 )
 async def get_checkpoint(*, published: NamedDependency[Published]) -> Response[bytes]:
     """How many entries the log has and the root over them, signed: <https://c2sp.org/tlog-checkpoint>."""
-    checkpoint, note = await published.checkpoint()
-    headers = {"ETag": f'"{checkpoint.size}"', "Cache-Control": f"public, max-age={CHECKPOINT_MAX_AGE_S}"}
+    note = (await published.checkpoint()).note
+    tag = sha256(note).hexdigest()[:32]  # of one size there is another note once a witness has cosigned it
+    headers = {"ETag": f'"{tag}"', "Cache-Control": f"public, max-age={CHECKPOINT_MAX_AGE_S}"}
     return Response(note, media_type=TEXT, headers=headers)
+
+
+class KeptCheckpoint(Struct, frozen=True):
+    """A checkpoint that was signed: the size of its tree, and the signed note with the cosignatures it has got."""
+
+    size: int
+    checkpoint: str
+
+
+class KeptCheckpoints(Struct, frozen=True):
+    """Checkpoints, of smaller trees first."""
+
+    checkpoints: list[KeptCheckpoint]
+
+
+@get(
+    "/v1/log/checkpoints",
+    operation_id="listCheckpoints",
+    summary="Every checkpoint that was ever signed",
+    tags=["Log"],
+    dependencies=provided,
+)
+async def get_checkpoints(
+    *, published: NamedDependency[Published], after: After = 0, limit: Limit = CHECKPOINTS
+) -> Response[KeptCheckpoints]:
+    """None is ever removed, nor signed for a tree that did not grow. A newer one may wait for cosignatures while
+    /log/checkpoint is still older: only those that it was shown for have them."""
+    kept = await published.checkpoints(after, limit)
+    content = KeptCheckpoints([KeptCheckpoint(one.size, one.checkpoint) for one in kept])
+    return Response(content, headers={"Cache-Control": f"public, max-age={CHECKPOINT_MAX_AGE_S}"})
 
 
 @get(

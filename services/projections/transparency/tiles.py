@@ -29,7 +29,7 @@ class Tile(NamedTuple):
         """Below the log's prefix: `tile/0/x001/x234/067`, `tile/entries/000.p/12`."""
         level = "entries" if self.level == ENTRIES else str(self.level)
         part = "" if self.width == TILE_WIDTH else f".p/{self.width}"
-        return f"tile/{level}/{_place(self.number)}{part}"
+        return f"tile/{level}/{place_of_number(self.number)}{part}"
 
     @property
     def partials(self) -> str:
@@ -52,7 +52,7 @@ def parse_tile(level: str, place: str) -> Tile | None:
     number = int(match[1].replace("x", "").replace("/", ""))
     width = TILE_WIDTH if match[2] is None else int(match[2])
     tile = Tile(ENTRIES if level == "entries" else int(level), number, width)
-    canonical = match[1] == _place(number) and (match[2] is None or width < TILE_WIDTH)
+    canonical = match[1] == place_of_number(number) and (match[2] is None or width < TILE_WIDTH)
     return tile if canonical and number <= NUMBER_MAX else None
 
 
@@ -94,7 +94,8 @@ def beginning(tile: Tile, full: bytes) -> bytes:
     return bundle(unbundle(full)[: tile.width]) if tile.level == ENTRIES else full[: HASH_BYTES * tile.width]
 
 
-def _place(number: int) -> str:
+def place_of_number(number: int) -> str:
+    """1234067 is `x001/x234/067`: no folder ever has more than a thousand files."""
     digits = str(number)
     digits = digits.zfill(-(-len(digits) // 3) * 3)
     groups = [digits[at : at + 3] for at in range(0, len(digits), 3)]

@@ -13,7 +13,7 @@ from services.projections.transparency.published import Published
 
 
 class ServedCollector(Collector):
-    """The size of the served checkpoint, and what it does not cover yet. head: the log's, None while it is not known."""
+    """The size of the served checkpoint, and what it does not cover yet. head: the log's, None while unknown."""
 
     def __init__(self, published: Published, head: Callable[[], int | None]) -> None:
         self._published = published

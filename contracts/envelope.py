@@ -6,7 +6,7 @@ here: no floats, and no key beyond ASCII.
 
 from datetime import UTC, datetime
 from functools import cache
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -74,7 +74,7 @@ _encoder = msgspec.json.Encoder(order="sorted")
 def encode(envelope: Envelope, fact: Fact, position: int, recorded_at: datetime) -> bytes:
     """The bytes of an event at a position (from 1), recorded at a moment (with a time zone; microseconds count)."""
     recordedtime = recorded_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    return _encoder.encode(
+    return canonical(
         StoredEvent(
             id=envelope.id,
             source=envelope.source,
@@ -114,8 +114,29 @@ def decode(entry: bytes, type_name: str | None = None) -> StoredEvent[Fact]:
     name = type_name or _type_decoder.decode(entry).type
     if (fact_type := FACTS.get(name)) is not None:
         return _decoder(fact_type).decode(entry)
-    event = _decoder(UPCASTERS[name].form).decode(entry)
-    return cast("StoredEvent[Fact]", msgspec.structs.replace(event, data=upcast(name, event.data)))
+    return lifted(written(entry))
+
+
+def written(entry: bytes) -> StoredEvent[Any]:
+    """The event of stored bytes, its data in the version in which it was recorded.
+
+    Raises KeyError for a type that is not in the contract, msgspec.DecodeError for what has not the form of its type.
+    """
+    name = _type_decoder.decode(entry).type
+    form: type[Part] = FACTS[name] if name in FACTS else UPCASTERS[name].form
+    return _decoder(form).decode(entry)
+
+
+def lifted(event: StoredEvent[Any]) -> StoredEvent[Fact]:
+    """The event with today's fact as its data; its `type` stays."""
+    if event.type in FACTS:
+        return event
+    return cast("StoredEvent[Fact]", msgspec.structs.replace(event, data=upcast(event.type, event.data)))
+
+
+def canonical(event: StoredEvent[Any]) -> bytes:
+    """The bytes of an event."""
+    return _encoder.encode(event)
 
 
 @cache

@@ -55,6 +55,7 @@ cli.add_command(
     LazyCommand("restore", "services.restore.command:restore", "Put back what a lost or older database lacks.")
 )
 cli.add_command(LazyCommand("vault", "services.vault_commands:vault", "New keys for the vault, while it serves."))
+cli.add_command(LazyCommand("audit", "services.audit.command:audit", "Check a registry without trusting it."))
 cli.add_command(LazyCommand("demo", "services.demo.command:demo", "Play a year of a branch into a running registry."))
 
 data_option = click.option(
@@ -167,25 +168,6 @@ def nats_url(data: Path | None) -> None:
     if port is None:
         raise CannotRun("NATS is not embedded here: CERTIBRANCHE_NATS_URL names it")
     click.echo(reader_url(folder, port))
-
-
-@cli.group()
-def audit() -> None:
-    """What an auditor needs, to check the log without trusting who runs it."""
-
-
-@audit.command()
-@data_option
-def vkey(data: Path | None) -> None:
-    """Print the transparency log's verifier key, to be handed to auditors on a channel of its own."""
-    from services.projections.transparency.note import NoteRefused, Signer
-    from services.settings import AuditSettings, read
-
-    given = read(AuditSettings, os.environ).log_key if data is None else None
-    try:
-        click.echo(Signer(given or _folder(data).log_key().read_text()).vkey)
-    except NoteRefused as error:
-        raise CannotRun(str(error)) from error
 
 
 def main() -> None:

@@ -27,10 +27,7 @@ class Registry:
     def later(self, tag: str) -> list[str]:
         """The types of the events with a tag that the log has by now behind the position."""
         answer = self._remote.get("v1/log/entries", after=self.position, tag=tag)
-        if answer.status != 200:
-            raise answer.refusal(f"entries with {tag}")
-        lines = answer._replace(content=b"[" + b",".join(answer.content.split(b"\n")[:-1]) + b"]")
-        return [str(event["type"]) for event in lines.json("entries")]
+        return [str(event.get("type")) for event in answer.lines(f"entries with {tag}")]
 
 
 def differences(folded: Any, answered: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:

@@ -117,23 +117,22 @@ class Audit:
         reading = Reading(self._checks, self._wanted.things, self._wanted.seed)
         try:
             reading.run(checkpoint, source.files, lambda read: self._told("entries", read, checkpoint.size))
-            why = self._no_questions(reading, source.remote)
-            if why is not None or source.remote is None or reading.last is None:
+            if source.remote is None or reading.last is None:
+                self._ask_nothing(source.remote, checkpoint)
+            elif not self._checks.entries.done:
                 for check in self._checks.of_answers:
-                    check.leave_out(why or "there is nothing to ask about")
+                    check.leave_out("not all entries could be read")
             else:
                 history = History(reading.spool, reading.rules.reference, paris_day(reading.last))
                 self._ask(reading, history, Registry(source.remote, checkpoint.size))
         finally:
             reading.close()
 
-    def _no_questions(self, reading: Reading, remote: Remote | None) -> str | None:
-        """Why the registry cannot be asked anything; None when it can."""
-        if not self._checks.entries.done:
-            return "not all entries could be read"
-        if remote is None:
-            return "a copy of the log's files answers no questions"
-        return None if reading.last is not None else "the log has no entry"
+    def _ask_nothing(self, remote: Remote | None, checkpoint: Checkpoint) -> None:
+        """Nobody is there to be asked, or nothing to be asked about: only who insists on persons misses something."""
+        why = "a copy of the log's files answers no questions" if remote is None else "no entry could be read"
+        for check in self._checks.of_answers:
+            check.leave_out(why, wanted=self._wanted.persons_asked or (remote is not None and checkpoint.size > 0))
 
     def _ask(self, reading: Reading, history: History, registry: Registry) -> None:
         checks = self._checks

@@ -103,11 +103,10 @@ class Entries:
                 yield position, entries[index]
             else:
                 check.find("entry-missing", f"The entry of position {position} is not served.", position=position)
-        for entry_at in () if whole else range(len(served)):
-            if served[entry_at] not in hashes:
-                check.find(
-                    "entry-foreign", f"Bundle entry {entry_at} is of no position behind {after}.", index=entry_at
-                )
+        for at, leaf in () if whole else enumerate(served):
+            if leaf not in hashes:
+                said = f"Among those from position {after + 1} on, an entry is served that was never hashed."
+                check.find("entry-foreign", said, position=after + 1, index=at, hash=leaf.hex())
 
 
 def _of(hashes: list[bytes], leaf: bytes, after: int) -> str:

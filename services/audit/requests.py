@@ -31,14 +31,17 @@ class Answer(NamedTuple):
     headers: Mapping[str, str]
     content: bytes
 
-    def json(self, what: str) -> Any:
-        """The JSON of a good answer; raises CouldNotCheck, saying what it is about, for any other."""
+    def json(self, what: str) -> dict[str, Any]:
+        """The JSON object of a good answer; raises CouldNotCheck, saying what it is about, for any other."""
         if self.status != 200:
             raise self.refusal(what)
-        try:
-            return msgspec.json.decode(self.content)
-        except msgspec.DecodeError as error:
-            raise CouldNotCheck(f"{what}: the answer is not JSON") from error
+        return _object(self.content, what)
+
+    def lines(self, what: str) -> list[dict[str, Any]]:
+        """The same of NDJSON."""
+        if self.status != 200:
+            raise self.refusal(what)
+        return [_object(line, what) for line in self.content.splitlines()]
 
     def refusal(self, what: str) -> CouldNotCheck:
         """Why the answer is not what was asked for."""
@@ -57,6 +60,13 @@ class Answer(NamedTuple):
         except msgspec.MsgspecError:  # whoever answers is no registry
             return ""
         return f", {problem.get('detail') or problem.get('title')}"
+
+
+def _object(content: bytes, what: str) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(content, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise CouldNotCheck(f"{what}: the answer is no JSON object") from error
 
 
 class Remote:

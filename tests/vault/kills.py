@@ -66,23 +66,28 @@ def _counted_by(statements: _Statements) -> type[asyncpg.Connection]:
     return Counted
 
 
-def _child(url: str, folder: Path, work: Work, arguments: tuple[Any, ...], stop_at: int, answered: bool) -> None:
+def _child(
+    url: str, folder: Path, work: Work, arguments: tuple[Any, ...], stop_at: int, answered: bool, begin: bool
+) -> None:
     async def run() -> None:
         statements = _Statements()
         async with site_at(url, folder, connection_class=_counted_by(statements)) as site:
-            await site.vault.begin()
+            if begin:
+                await site.vault.begin()
             statements.stop_at, statements.answered = stop_at, answered
             await work(site, *arguments)
 
     asyncio.run(run())
 
 
-async def killed_at(url: str, folder: Path, work: Work, *arguments: Any, stop_at: int, answered: bool) -> bool:
+async def killed_at(
+    url: str, folder: Path, work: Work, *arguments: Any, stop_at: int, answered: bool, begin: bool = True
+) -> bool:
     """Run the work in a process that is killed at its writing statement number `stop_at`, answered or on its way.
 
-    False: the work has no such statement.
+    False: the work has no such statement. begin: the vault begins before the work does.
     """
-    process = _forks.Process(target=_child, args=(url, folder, work, arguments, stop_at, answered))
+    process = _forks.Process(target=_child, args=(url, folder, work, arguments, stop_at, answered, begin))
     process.start()
     await asyncio.to_thread(process.join, JOIN_S)
     code = process.exitcode

@@ -63,7 +63,7 @@ class Replayed:
     outdated: int = 0
 
 
-async def replay(pool: asyncpg.Pool, reader: LogReader) -> Replayed:
+async def replay(pool: asyncpg.Pool, reader: LogReader, *, positions_max: int = POSITIONS_MAX) -> Replayed:
     """Let the facts that the vault has not followed yet have their effects. Any number of processes may do so at once.
 
     Raises LogBehind.
@@ -71,9 +71,9 @@ async def replay(pool: asyncpg.Pool, reader: LogReader) -> Replayed:
     done, rectified = Replayed(), dict[uuid.UUID, bytes]()
     head = await reader.head()
     while (position := await pool.fetchval(_POSITION)) < head:
-        until = min(position + POSITIONS_MAX, head)
+        until = min(position + positions_max, head)
         names = [name for fact in FACTS for name in fact.wire_names()]
-        entries = await reader.page(position, limit=POSITIONS_MAX, until=until, types=names)
+        entries = await reader.page(position, limit=positions_max, until=until, types=names)
         events = [entry.event() for entry in entries]
         async with pool.acquire() as connection, connection.transaction():
             await effects.take_turn(connection)

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import asyncpg
+import structlog
 from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.di import Provide
@@ -29,7 +30,10 @@ from services.projections.relay import Retention, migrate_stream
 from services.registry import app as registry
 from services.registry.http.single_event import SingleEvents
 from services.restore.standing import refuse_if_behind
+from services.roles import make_roles
 from services.settings import MigrateSettings, ServeSettings
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche")
 
 DESCRIPTION = "Registrations, evaluations, validated blocs and certificates of a branch, as immutable events."
 
@@ -140,5 +144,7 @@ async def migrate_tables(database_url: str) -> None:
         await migrate_schema(connection, "log", registry.LOG_MIGRATIONS)
         await migrate_schema(connection, "vault", registry.VAULT_MIGRATIONS)
         await migrate_schema(connection, "projections", projections.MIGRATIONS)
+        if notice := await make_roles(connection):
+            log.warning("roles", notice=notice)
     finally:
         await connection.close()

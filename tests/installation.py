@@ -101,6 +101,11 @@ class Installation:
         return httpx2.AsyncClient(base_url=self.url, headers=headers, **{"timeout": ANSWER_S, **options})
 
     @property
+    def folder(self) -> DataFolder:
+        """Its data folder, as the program sees it."""
+        return self._folder
+
+    @property
     def nats_url(self) -> str:
         return reader_url(self._folder, self.nats_port)
 

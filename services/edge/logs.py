@@ -22,7 +22,8 @@ def configure_logs(*, level: int = logging.INFO, json: bool | None = None) -> No
         render: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, _json_line]
         factory: Any = structlog.BytesLoggerFactory(sys.stderr.buffer)
     else:
-        render = [structlog.dev.ConsoleRenderer()]
+        # Rich's tracebacks, the default, show the values of variables: identities and keys among them.
+        render = [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         factory = structlog.PrintLoggerFactory(sys.stderr)
     structlog.configure(
         processors=[*shared, *render],

@@ -24,6 +24,15 @@ from services.embedded.supervisor import run_once
 
 MAJOR_VERSION = "18"
 DATABASE = "certibranche"
+SUPERUSER = "postgres"
+
+USERS = {
+    "serve": {f"{DATABASE}_writer", f"{DATABASE}_vault", f"{DATABASE}_reader"},
+    "follow": {f"{DATABASE}_projector"},
+    "relay": {f"{DATABASE}_relay"},
+}
+"""The users, one for each process of the registry and named like it, and the roles that each may take."""
+
 SOCKET_PATH_BYTES_MAX = 107  # sockaddr_un.sun_path without its terminating zero
 SOCKET_NAME = ".s.PGSQL.5432"
 LEFTOVER_END_S = 10.0
@@ -59,9 +68,9 @@ class Postgres:
         """The directory of the socket: the data directory, unless the path of a socket in it would be too long."""
         return Path(self._sockets_elsewhere.read_text()) if _socket_path_too_long(self.data) else self.data
 
-    def url(self, database: str = DATABASE) -> str:
-        """The URL of a database, as its superuser."""
-        return f"postgresql://postgres@/{quote(database)}?host={quote(str(self.sockets), safe='')}"
+    def url(self, database: str = DATABASE, *, user: str = SUPERUSER) -> str:
+        """The URL of a database, for one of its users. The socket's directory says who may be any of them."""
+        return f"postgresql://{quote(user)}@/{quote(database)}?host={quote(str(self.sockets), safe='')}"
 
     async def initialise(self) -> None:
         """Make the data directory unless it exists; CannotRun when it is another version's."""
@@ -103,6 +112,19 @@ class Postgres:
         finally:
             await connection.close()
 
+    async def create_users(self) -> None:
+        """Make the users of USERS on the running server, and members of the roles that the migration has made."""
+        connection = await asyncpg.connect(self.url())
+        try:
+            known = {row["rolname"] for row in await connection.fetch("SELECT rolname FROM pg_roles")}
+            for user, roles in USERS.items():
+                if user not in known:
+                    await connection.execute(f'CREATE ROLE "{user}" LOGIN')
+                for role in roles & known:
+                    await connection.execute(f'GRANT "{role}" TO "{user}"')
+        finally:
+            await connection.close()
+
     def forget_sockets(self) -> None:
         """Remove the socket directory if it had to be made outside of the data folder; no server uses it."""
         if self._sockets_elsewhere.exists():
@@ -118,7 +140,7 @@ class Postgres:
         account = _account(self.data)
         if account is not None:
             os.chown(unfinished, account.user_id, account.group_id)
-        argv = [_binary("initdb"), "-D", str(unfinished), "-U", "postgres", "--auth=trust", "--encoding=UTF8"]
+        argv = [_binary("initdb"), "-D", str(unfinished), "-U", SUPERUSER, "--auth=trust", "--encoding=UTF8"]
         argv += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"]
         if self._settings["fsync"] == "off":
             argv.append("--no-sync")

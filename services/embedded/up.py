@@ -120,8 +120,12 @@ async def _start(installation: Installation, supervisor: Supervisor, postgres: P
     folder.tell(RunState(process_id=os.getpid(), api_url=installation.api_url, nats_port=nats_port))
 
     await run_once(_program(installation, "migrate", migration))
+    if postgres is not None:
+        await postgres.create_users()
     for name in ("serve", "follow", "relay"):
-        await supervisor.start(_program(installation, name, seeing if name == "serve" else environment))
+        own = {variable("database_url"): postgres.url(user=name)} if postgres is not None else {}
+        chosen = seeing if name == "serve" else environment
+        await supervisor.start(_program(installation, name, chosen | own))
     if not await wait_until(partial(http_ok, installation.api_host, installation.api_port, "/health/ready"), READY_S):
         installation.tell(f"the registry runs, but is not ready after {READY_S:.0f} s; its logs are in {folder.logs}")
 

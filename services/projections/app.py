@@ -23,6 +23,7 @@ from services.edge.logs import configure_logs
 from services.log.listener import LOG_CHANNEL, Listener
 from services.log.pool import open_pool
 from services.log.reader import LogReader
+from services.log.roles import Role
 from services.projections.builds import View
 from services.projections.catalogue.reading import CatalogueReader
 from services.projections.catalogue.routes import (
@@ -128,7 +129,10 @@ async def follow_log(database_url: str, place: Place | None) -> None:
 
 async def publish_log(database_url: str, place: Place) -> None:
     """Publish the log until cancelled. Starts before the database does, if need be."""
-    async with pool(database_url, connections_max=2) as connections, listener(database_url, LOG_CHANNEL) as news:
+    async with (
+        pool(database_url, "projector", connections_max=2) as connections,
+        listener(database_url, LOG_CHANNEL) as news,
+    ):
         await keep_published(place, connections, news)
 
 
@@ -136,7 +140,7 @@ async def follow_views(database_url: str, views: tuple[View, ...] = VIEWS) -> No
     """Keep each view up to date until cancelled, as far as no other process does. Starts before the database does, if
     need be."""
     async with (
-        pool(database_url, connections_max=5 * len(views), **FOLLOWER_SETTINGS) as connections,
+        pool(database_url, "projector", connections_max=5 * len(views), **FOLLOWER_SETTINGS) as connections,
         listener(database_url, LOG_CHANNEL) as news,
         asyncio.TaskGroup() as followers,
     ):
@@ -151,7 +155,10 @@ def servers(settings: StreamSettings) -> Servers:
 
 async def relay_log(database_url: str, nats: Servers, stream: str) -> None:
     """Run a relay until cancelled. Raises Diverged and Misconfigured. Starts before its servers do, if need be."""
-    async with pool(database_url, connections_max=3) as connections, listener(database_url, LOG_CHANNEL) as news:
+    async with (
+        pool(database_url, "relay", connections_max=3) as connections,
+        listener(database_url, LOG_CHANNEL) as news,
+    ):
         client = await connect(nats)
         try:
             lease = Lease(connections, RELAY, metrics=partial(counted, RELAY))
@@ -209,7 +216,7 @@ async def reading(
     registry: has the followers' metrics meanwhile. tiles: the folder that the log is published into, if it is.
     """
     async with (
-        pool(database_url, connections_max=10) as connections,
+        pool(database_url, "reader", connections_max=10) as connections,
         listener(database_url, VIEW_CHANNEL, LOG_CHANNEL) as news,
         FollowerCollector(connections).kept_fresh(registry) as figures,
     ):
@@ -264,7 +271,7 @@ async def relay_check(
     every few seconds how stream and log diverge, None when they do not.
     """
     async with (
-        pool(database_url, connections_max=1) as connections,
+        pool(database_url, "reader", connections_max=1) as connections,
         Sight(nats, LogReader(connections), stream, told=told) as sight,
     ):
         yield sight.check
@@ -278,9 +285,11 @@ async def _until_stopped(work: Coroutine[Any, Any, None]) -> None:
         await task
 
 
-def pool(database_url: str, *, connections_max: int, **settings: str) -> AbstractAsyncContextManager[asyncpg.Pool]:
-    """A pool with the settings of the read side, and more."""
-    return open_pool(database_url, connections_max=connections_max, **CONNECTION_SETTINGS | settings)
+def pool(
+    database_url: str, role: Role, *, connections_max: int, **settings: str
+) -> AbstractAsyncContextManager[asyncpg.Pool]:
+    """A pool in this role, with the settings of the read side, and more."""
+    return open_pool(database_url, role, connections_max=connections_max, **CONNECTION_SETTINGS | settings)
 
 
 def listener(database_url: str, *channels: str) -> Listener:

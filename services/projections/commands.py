@@ -144,7 +144,7 @@ async def _connected(database_url: str, view: View, work: Work) -> bool:
 @contextlib.asynccontextmanager
 async def _database(database_url: str) -> AsyncIterator[tuple[asyncpg.Pool, Listener]]:
     async with (
-        pool(database_url, connections_max=8, **FOLLOWER_SETTINGS) as connections,
+        pool(database_url, "projector", connections_max=8, **FOLLOWER_SETTINGS) as connections,
         listener(database_url) as news,
     ):
         yield connections, news

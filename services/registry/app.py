@@ -15,6 +15,7 @@ from litestar.handlers import HTTPRouteHandler
 
 from contracts.facts import FACTS
 from contracts.problems import Problem
+from services.log import roles
 from services.log.pool import open_pool
 from services.log.reader import LogReader
 from services.log.transaction import CONNECTION_SETTINGS
@@ -86,11 +87,13 @@ def ring_of(settings: ServeSettings) -> KeyRing:
 @contextlib.asynccontextmanager
 async def recording(state: State, database_url: str, ring: KeyRing) -> AsyncIterator[LogReader]:
     """What the routes need, put into the application's state while it runs; gives a reader of the log."""
-    connect = partial(asyncpg.connect, database_url, server_settings=CONNECTION_SETTINGS)
+    connect = partial(roles.connect, database_url, "writer", server_settings=CONNECTION_SETTINGS)
     async with contextlib.AsyncExitStack() as stack:
-        pool = await stack.enter_async_context(open_pool(database_url, connections_max=10, **VAULT_SETTINGS))
-        writer = await stack.enter_async_context(LogWriter(connect, Reference()))
-        reader = LogReader(pool)
+        enter = stack.enter_async_context
+        pool = await enter(open_pool(database_url, "vault", connections_max=10, **VAULT_SETTINGS))
+        reading = await enter(open_pool(database_url, "reader", connections_max=2))
+        writer = await enter(LogWriter(connect, Reference()))
+        reader = LogReader(reading)
         vault = Vault(pool, ring, writer, reader)
         sweeper = asyncio.create_task(_sweep(vault), name="vault sweeper")
         stack.callback(sweeper.cancel)

@@ -31,7 +31,7 @@ async def refuse_if_behind(settings: ServeSettings, *, look_s: float = LOOK_S) -
 
     Who cannot be reached within a few seconds is passed over with a warning.
     """
-    async with pool(settings.database_url, connections_max=1) as connections:
+    async with pool(settings.database_url, "reader", connections_max=1) as connections:
         reader = LogReader(connections)
         if settings.tiles is not None:
             await _look("tiles", _look_at_tiles(Path(settings.tiles), reader), look_s)

@@ -277,8 +277,8 @@ async def bench(events: int, tell: Callable[[str], None]) -> AsyncIterator[Bench
         url = running.postgres.url(name)
         count = await _fill(url, events, tell)
         async with (
-            pool(url, connections_max=4) as connections,
-            pool(url, connections_max=6, **FOLLOWER_SETTINGS) as follower_pool,
+            pool(url, "reader", connections_max=4) as connections,
+            pool(url, "projector", connections_max=6, **FOLLOWER_SETTINGS) as follower_pool,
         ):
             yield Bench(url, count, connections, follower_pool)
 

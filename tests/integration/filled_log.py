@@ -15,6 +15,7 @@ from services.log.migrations import migrate
 from services.log.reader import LogReader
 from services.projections.app import MIGRATIONS, VIEWS
 from services.projections.follower import VIEW_CHANNEL, Follower, View
+from tests.tampering import tamper
 from tests.unit.careers import recorded_at, stored
 
 _EMPTY = """
@@ -65,7 +66,7 @@ class FilledLog:
 
     async def empty(self) -> None:
         """Forget all facts and what was made of them."""
-        await self.pool.execute(_EMPTY)
+        await tamper(self.pool, _EMPTY)
 
     def follower(self, view: View, batch_events_max: int = 500) -> Follower:
         return Follower(view, self.pool, self.news, batch_events_max=batch_events_max)

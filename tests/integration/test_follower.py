@@ -19,6 +19,7 @@ from services.projections.views.competencies.tables import CompetenciesView
 from services.projections.views.counts.tables import CountsView
 from services.projections.views.entries.tables import EntriesView
 from tests.integration.filled_log import FilledLog, filled_log, until
+from tests.tampering import tamper
 from tests.unit.careers import awarded, closed, merged, person, published, registered, revoked
 
 HISTORY: list[Fact] = [
@@ -158,7 +159,7 @@ async def test_the_second_runner_waits_for_the_first_and_then_gives_way(log: Fil
 @pytest.mark.parametrize("missing", [1, 6, 10, len(HISTORY)])
 async def test_a_gap_in_the_log_is_refused_loudly(log: FilledLog, missing: int) -> None:
     await log.put([person(100)])
-    await log.pool.execute("DELETE FROM log.event WHERE position = $1", missing)
+    await tamper(log.pool, "DELETE FROM log.event WHERE position = $1", missing)
     with pytest.raises(NotTheLog, match=f"no event {missing}"):
         await drain(log.follower(Recorder(), batch_events_max=5))
     assert await recorded(log) == list(range(1, (missing - 1) // 5 * 5 + 1))
@@ -166,7 +167,7 @@ async def test_a_gap_in_the_log_is_refused_loudly(log: FilledLog, missing: int) 
 
 async def test_a_log_that_ends_before_the_view_is_refused_loudly(log: FilledLog) -> None:
     await drain(log.follower(Recorder()))
-    await log.pool.execute("DELETE FROM log.event WHERE position = $1", len(HISTORY))
+    await tamper(log.pool, "DELETE FROM log.event WHERE position = $1", len(HISTORY))
     with pytest.raises(NotTheLog, match="the log ends at"):
         await log.follower(Recorder()).step()
 

@@ -180,7 +180,9 @@ class Resting(CountsView):
 
 async def test_a_holder_stopped_within_its_transaction_stands_in_nobodys_way(log: FilledLog) -> None:
     view = Resting()
-    async with pool(log.url, connections_max=2, idle_in_transaction_session_timeout="300ms") as connections:
+    async with pool(
+        log.url, "projector", connections_max=2, idle_in_transaction_session_timeout="300ms"
+    ) as connections:
         old = Lease(connections, "counts", lease_s=0.3)
         await old.take()
         stopped = asyncio.create_task(Follower(view, connections, log.news, lease=old).step())
@@ -237,7 +239,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def test_a_holder_cut_off_is_replaced(log: FilledLog, tmp_path_factory: pytest.TempPathFactory) -> None:
     cable = Cable(log.url, tmp_path_factory.mktemp("c"))
     view = CountsView()
-    async with cable.laid(), pool(cable.url, connections_max=4) as cut_off, listener(cable.url) as news:
+    async with cable.laid(), pool(cable.url, "projector", connections_max=4) as cut_off, listener(cable.url) as news:
         old = Lease(cut_off, "counts", lease_s=0.5)
         first = asyncio.create_task(Follower(view, cut_off, news, lease=old).run())
         await until(lambda: at(log, len(HISTORY)))

@@ -23,6 +23,7 @@ from services.projections.views.counts.tables import CountsView
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log
 from tests.integration.read_side import read_side
+from tests.tampering import tamper
 from tests.unit.careers import awarded, closed, erased, merged, person, published, registered, revoked, uid
 
 BEGIN: list[Fact] = [published("cqpm-a"), *(person(number) for number in range(5))]
@@ -231,7 +232,8 @@ async def test_a_rebuild_with_the_repaired_fold_needs_no_unparking(log: FilledLo
 async def test_bytes_that_are_not_of_their_type_wait_too(log: FilledLog) -> None:
     """Nobody can have recorded them; but the log is what it is."""
     head = await happened(log, registered(1, 1), registered(2, 2))
-    await log.pool.execute(
+    await tamper(
+        log.pool,
         "UPDATE log.event SET entry = convert_to(replace(convert_from(entry, 'UTF8'), '\"2018-03-01\"', '1'), 'UTF8')"
         " WHERE position = $1",
         head,

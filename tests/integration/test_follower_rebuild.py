@@ -23,6 +23,7 @@ from services.projections.views.counts.tables import CountsView
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.integration.read_side import read_side
+from tests.tampering import tamper
 from tests.unit.careers import awarded, merged, person, published, registered, uid
 
 HISTORY: list[Fact] = [
@@ -120,9 +121,10 @@ async def test_missing_rows_and_rows_too_many_are_named(log: FilledLog) -> None:
 
 async def test_another_history_is_found_though_its_rows_are_the_same(log: FilledLog) -> None:
     """Of a log that was restored or tampered with: an attribute that no fold looks at."""
-    await log.pool.execute(
+    await tamper(
+        log.pool,
         "UPDATE log.event SET entry = convert_to(replace(convert_from(entry, 'UTF8'), 'urn:test', 'urn:tset'), 'UTF8')"
-        " WHERE position = 7"
+        " WHERE position = 7",
     )
     verdict = await Verification(CountsView(), log.pool).run()
     assert not verdict.comparison.different

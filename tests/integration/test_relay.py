@@ -23,6 +23,7 @@ from services.projections import app
 from services.projections.relay import Diverged, Misconfigured, Relay, Servers, connect, migrate_stream
 from services.projections.relay.batch import Publisher, header_value
 from tests.integration.filled_log import FilledLog, filled_log, until
+from tests.tampering import tamper
 from tests.unit.careers import awarded, person, published, registered
 
 HISTORY: list[Fact] = [published("cqpm-a"), *(person(number) for number in range(30)), registered(1, 1), awarded(1, 1)]
@@ -160,11 +161,11 @@ async def test_a_chunk_larger_than_a_batch_may_be_goes_in_several(log: FilledLog
 
 async def _rewritten(log: FilledLog) -> None:
     """Another history of the same length."""
-    await log.pool.execute("UPDATE log.event SET entry = entry || ' ' WHERE position = $1", len(HISTORY))
+    await tamper(log.pool, "UPDATE log.event SET entry = entry || ' ' WHERE position = $1", len(HISTORY))
 
 
 async def _shortened(log: FilledLog) -> None:
-    await log.pool.execute("DELETE FROM log.event WHERE position = $1", len(HISTORY))
+    await tamper(log.pool, "DELETE FROM log.event WHERE position = $1", len(HISTORY))
 
 
 @pytest.mark.parametrize("change", [_rewritten, _shortened])

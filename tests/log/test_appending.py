@@ -19,6 +19,7 @@ from services.log.proposal import Circumstances, Proposal, Recorded
 from services.log.reader import LogReader
 from services.log.writer import LogWriter
 from tests.log.conftest import MakeWriter, jury, objective, posted
+from tests.tampering import tamper
 
 
 async def test_positions_are_one_two_three(writer: LogWriter, reader: LogReader) -> None:
@@ -32,7 +33,7 @@ async def test_positions_are_one_two_three(writer: LogWriter, reader: LogReader)
 async def test_recorded_time_never_decreases(writer: LogWriter, pool: asyncpg.Pool, reader: LogReader) -> None:
     await writer.append_one(objective())
     ahead = datetime.now(UTC) + timedelta(seconds=30)
-    await pool.execute("UPDATE log.event SET recorded_at = $1", ahead)
+    await tamper(pool, "UPDATE log.event SET recorded_at = $1", ahead)
     await writer.append_one(objective())
     entry = await reader.entry(2)
     assert entry is not None
@@ -43,7 +44,7 @@ async def test_a_writer_whose_clock_is_more_than_a_minute_behind_refuses(
     writer: LogWriter, pool: asyncpg.Pool, reader: LogReader
 ) -> None:
     await writer.append_one(objective())
-    await pool.execute("UPDATE log.event SET recorded_at = now() + interval '90 seconds'")
+    await tamper(pool, "UPDATE log.event SET recorded_at = now() + interval '90 seconds'")
     with pytest.raises(Unavailable):
         await writer.append_one(objective())
     assert await reader.head() == 1

@@ -17,6 +17,7 @@ from services.projections.relay import Diverged, Relay, Servers, Sight, connect
 from services.projections.relay.stream import stream_config
 from tests.integration.filled_log import FilledLog, until
 from tests.nats.relays import OwnServer, administrator, arrived, check_stream, persons, relaying, stream_info
+from tests.tampering import tamper
 
 CHUNK = 5
 """The log's 12 events go in chunks of 5, 5 and 2."""
@@ -214,7 +215,7 @@ async def test_nothing_can_be_taken_out_of_the_stream(log: FilledLog, admin: Cli
 
 async def _behind(log: FilledLog) -> None:
     """The log was restored from a backup: its end is missing."""
-    await log.pool.execute("DELETE FROM log.event WHERE position > 8")
+    await tamper(log.pool, "DELETE FROM log.event WHERE position > 8")
 
 
 async def _other(log: FilledLog) -> None:

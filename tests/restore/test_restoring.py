@@ -21,6 +21,7 @@ from services.restore.restoring import HistoriesDiffer, Restored, bring_up
 from services.restore.sources import Source, SourceRefused, open_stream, open_tiles
 from tests.integration.filled_log import FilledLog
 from tests.restore.conftest import GROUP, HEAD, History, MakeBackup, log_writer, posted, rows
+from tests.tampering import tamper
 from tests.transparency.published_log import PublishedLog
 
 Wanted = Literal["stream", "tiles"]
@@ -99,8 +100,10 @@ async def test_a_history_that_differs_anywhere_is_reported_and_left_alone(
     history: History, backup: MakeBackup, wanted: Wanted, differing: int
 ) -> None:
     older = await backup(400)
-    await older.pool.execute(
-        "UPDATE log.event SET entry = overlay(entry placing 'x'::bytea from 20) WHERE position = $1", differing
+    await tamper(
+        older.pool,
+        "UPDATE log.event SET entry = overlay(entry placing 'x'::bytea from 20) WHERE position = $1",
+        differing,
     )
     async with source_of(history, wanted) as source:
         await refused(older, source, HistoriesDiffer, f"differ at position {differing} for the first time")

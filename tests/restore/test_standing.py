@@ -13,6 +13,7 @@ from services.restore.standing import refuse_if_behind
 from services.settings import ServeSettings
 from tests.integration.filled_log import FilledLog, until
 from tests.restore.conftest import HEAD, History, MakeBackup, log_writer, posted
+from tests.tampering import tamper
 
 
 def settings(
@@ -53,7 +54,7 @@ async def test_an_older_log_is_refused_with_both_heads_and_the_command(
 
 async def test_another_history_is_refused_without_a_command(history: History, backup: MakeBackup) -> None:
     other = await backup(HEAD)
-    await other.pool.execute("UPDATE log.event SET entry = entry || ' '::bytea WHERE position = $1", HEAD)
+    await tamper(other.pool, "UPDATE log.event SET entry = entry || ' '::bytea WHERE position = $1", HEAD)
     for tiles, who in ((None, "stream"), (history.tiles.folder, "tiles")):
         with pytest.raises(CannotRun, match=f"the {who} and the log differ at {HEAD}") as refusal:
             await refuse_if_behind(settings(other, history, tiles=tiles))

@@ -11,6 +11,7 @@ from services.embedded.issuer import Issuer
 from services.embedded.postgres import Postgres
 from services.projections.transparency.note import Signer, new_key
 from tests.integration.filled_log import FilledLog, filled_log
+from tests.tampering import tamper
 from tests.transparency.independent import build
 from tests.transparency.published_log import PublishedLog
 
@@ -25,7 +26,7 @@ async def database(postgres: Postgres) -> AsyncIterator[FilledLog]:
 @pytest_asyncio.fixture
 async def log(database: FilledLog, tmp_path: Path) -> PublishedLog:
     """An empty log that has not been published."""
-    await database.pool.execute("TRUNCATE log.event")
+    await tamper(database.pool, "TRUNCATE log.event")
     return PublishedLog(database.pool, database.news, Signer(new_key("log.example/test")), tmp_path)
 
 

@@ -14,6 +14,7 @@ from services.projections.transparency.policy import NO_POLICY, Policy
 from services.projections.transparency.publisher import ENTRIES_MAX, Publisher
 from services.projections.transparency.tiles import ENTRIES, Tile, parse_tile, tile_at, tiles_of, unbundle
 from services.projections.transparency.tree import Tree, leaf_hash, split
+from tests.tampering import tamper
 from tests.transparency import naive
 
 _PUT = """
@@ -47,7 +48,7 @@ class PublishedLog:
 
     async def restore(self, head: int) -> None:
         """Forget what came behind a position, as a backup does."""
-        await self.pool.execute("DELETE FROM log.event WHERE position > $1", head)
+        await tamper(self.pool, "DELETE FROM log.event WHERE position > $1", head)
 
     def publisher(
         self,

@@ -108,7 +108,13 @@ class UnsupportedMediaType(Problem):
 
 
 class TooManyRequests(Problem):
+    """A client has used up its quota for some seconds. Retry-After says when the next request is taken."""
+
     slug, title, status = "too-many-requests", "Too many requests", 429
+
+    def __init__(self, detail: str, *, retry_after_s: int = 1, **values: Any) -> None:
+        super().__init__(detail, **values)
+        self.retry_after_s = retry_after_s
 
 
 class HeadTooLarge(Problem):

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 
 from services.edge.docs import docs_router, openapi_config
 from services.edge.keys import keys_at
+from services.edge.limits import Bounds, Limits
 from services.edge.logs import configure_logs
 from services.edge.metrics import Metrics
 from services.edge.ops import Check, ops_router
@@ -49,6 +50,7 @@ def serve(settings: ServeSettings) -> None:
 def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
     """The ASGI application. `drain` is set when streams should end."""
     keys = keys_at(settings.jwks)
+    authenticator = Authenticator(keys, issuer=settings.issuer, audience=settings.audience)
     ring = registry.ring_of(settings)
     checks: dict[str, Check] = {"tokens": keys.check}
 
@@ -91,13 +93,19 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
         openapi_config=openapi_config(title="certibranche", version="1", description=DESCRIPTION),
         state=State(
             {
-                "authenticator": Authenticator(keys, issuer=settings.issuer, audience=settings.audience),
+                "authenticator": authenticator,
                 "drain": drain,
             }
         ),
         logging_config=None,
     )
-    return Outer(SingleEvents(app), Metrics(REGISTRY))
+    bounds = Bounds(
+        requests=settings.client_requests,
+        anonymous=settings.address_requests,
+        in_flight=settings.client_in_flight,
+        in_flight_all=settings.in_flight,
+    )
+    return Outer(Limits(SingleEvents(app), authenticator, bounds), Metrics(REGISTRY))
 
 
 def _from_state(name: str) -> Callable[[Request[Any, Any, Any]], Any]:

@@ -26,6 +26,7 @@ DatabaseUrl = Annotated[str, Meta(pattern=r"^postgres(ql)?://")]
 NatsUrl = Annotated[str, Meta(pattern=r"^(nats|tls|ws|wss)://")]
 StreamName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]+$")]
 NkeySeed = Annotated[str, Meta(pattern=r"^SU[A-Z2-7]{56}$")]
+Quota = Annotated[int, Meta(ge=1, le=10**9)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 VaultKey = Annotated[bytes, Meta(min_length=32, max_length=32)]
 LogKey = Annotated[str, Meta(pattern=r"^PRIVATE\+KEY\+[^\s+]+\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}$")]
@@ -118,6 +119,19 @@ class ServeSettings(StreamSettings, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.env == "production" and (errors := [*_not_for_production(self.issuer, self.jwks)]):
             raise SettingsRefused(errors)
+
+    client_requests: Quota = 20_000
+    """Requests that a client may make in ten seconds, by its token; a batch or a stream is one. Default: 20 000."""
+
+    address_requests: Quota = 2_000
+    """Requests that may come from an address without a token in ten seconds. Behind a gateway, `FORWARDED_ALLOW_IPS`
+    names the gateway, whose X-Forwarded-For is then believed. Default: 2 000."""
+
+    client_in_flight: Quota = 500
+    """Requests of one client, or address, answered at once; streams that follow are among them. Default: 500."""
+
+    in_flight: Quota = 2_000
+    """Requests that are answered at once, of all clients. Default: 2 000."""
 
 
 class VaultSettings(Settings, frozen=True, kw_only=True):

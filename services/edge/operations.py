@@ -12,6 +12,7 @@ from litestar.params import ParameterKwarg
 from litestar.routes import HTTPRoute
 
 from contracts.problems import MEDIA_TYPE
+from services.edge.limits import UNLIMITED
 from services.edge.tokens import CALLER, CALLER_IF_ANY, Requires
 
 PROBLEMS = "problems"
@@ -28,6 +29,7 @@ STATUSES = {
     413: "The content is too large.",
     415: "The media type is not understood here.",
     422: "A rule of the branch refuses.",
+    429: "The client has used up its quota.",
     500: "The registry failed.",
     503: "Not now; the same request may succeed later.",
 }
@@ -35,7 +37,7 @@ STATUSES = {
 
 NULL = {"type": "null"}
 
-HEADERS = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 503: "Retry-After"}
+HEADERS = {401: "WWW-Authenticate", 403: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
 
 SCHEMA = {
     "type": "object",
@@ -126,6 +128,8 @@ def _response(status: int) -> dict[str, Any]:
 
 def _statuses(operation: dict[str, Any], path: str, handler: HTTPRouteHandler) -> set[int]:
     statuses = {500, 503, *handler.opt.get(PROBLEMS, ())}
+    if path not in UNLIMITED:
+        statuses.add(429)
     if operation.get("parameters"):
         statuses.add(400)
     if "{" in path:

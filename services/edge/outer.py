@@ -20,6 +20,9 @@ access_log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche.ac
 
 BODY_TIMEOUT_S = 30.0
 NO_ROUTE = "(none)"
+ANSWER_HEADERS = "certibranche.answer_headers"
+"""Where in a request's scope an inner layer leaves headers for whatever will be the answer."""
+
 QUIET = frozenset({"/health/live", "/health/ready", "/metrics"})
 
 SECURITY_HEADERS: Headers = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
@@ -163,7 +166,8 @@ class Exchange:
             await self._send(message)
 
     async def _begin(self, message: dict[str, Any]) -> None:
-        headers = [*message["headers"], (b"x-request-id", self.request_id), *SECURITY_HEADERS]
+        own = self.scope.get(ANSWER_HEADERS, ())
+        headers = [*message["headers"], (b"x-request-id", self.request_id), *SECURITY_HEADERS, *own]
         self.begun = True
         self.status = message["status"]
         if self._if_none_match is not None and self.status == 200 and self._unchanged(headers):

@@ -47,7 +47,7 @@ def report(error: BaseException, problem: Problem) -> None:
 def problem_headers(problem: Problem) -> Headers:
     """The headers a problem brings, its media type included."""
     headers = [(b"content-type", MEDIA_TYPE.encode())]
-    if isinstance(problem, Unavailable):
+    if isinstance(problem, Unavailable | problems.TooManyRequests):
         headers.append((b"retry-after", str(problem.retry_after_s).encode()))
     if isinstance(problem, problems.RequestTimeout):
         headers.append((b"connection", b"close"))  # RFC 9110, section 15.5.9: what may still arrive is not read

@@ -22,6 +22,9 @@ from services.tasks import cancelled
 
 READY_S = 60.0  # read models that have much to catch up on take longer; the interface serves meanwhile
 
+REQUESTS = 1_000_000
+"""What a client of an embedded registry may ask in ten seconds: more than one process answers."""
+
 COMMANDS: Mapping[str, Sequence[str]] = {
     name: (sys.executable, "-P", "-m", "services.cli", name) for name in ("migrate", "serve", "follow", "relay")
 }
@@ -152,6 +155,9 @@ def _defaults(installation: Installation) -> dict[str, str]:
     if not any(is_set(name, os.environ) for name in ("tiles", "log_key")):
         chosen[variable("tiles")] = str(folder.path / "tiles")
         chosen[variable("log_key") + "_FILE"] = str(folder.log_key())
+    for name in ("client_requests", "address_requests"):  # here all clients are one's own
+        if not is_set(name, os.environ):
+            chosen[variable(name)] = str(REQUESTS)
     if installation.settings.jwks is None:
         jwks = str(issuer.Issuer(folder).jwks())
         chosen |= {"CERTIBRANCHE_JWKS": jwks}

@@ -130,6 +130,7 @@ class Servers:
         serving = {
             "CERTIBRANCHE_NATS_URL": nats.monitor_url,
             "CERTIBRANCHE_PORT": str(port),
+            "CERTIBRANCHE_CLIENT_REQUESTS": "1000000",  # one client stands for many
             "CERTIBRANCHE_JWKS": str(jwks),
             "CERTIBRANCHE_ISSUER": ISSUER,
             "CERTIBRANCHE_AUDIENCE": AUDIENCE,

@@ -278,6 +278,22 @@ async def test_json_that_is_not_quite_json_is_malformed(client: httpx2.AsyncClie
     refused(await post_content(client, content.replace(old, new)))
 
 
+@pytest.mark.parametrize(("levels", "status"), [(64, 201), (65, 400)])
+async def test_the_bound_of_nesting_is_the_same_in_every_form(
+    client: httpx2.AsyncClient, levels: int, status: int
+) -> None:
+    deep = b'"deep":' + b"[" * (levels - 1) + b"]" * (levels - 1)  # the event itself is a level
+    contents = [msgspec.json.encode(objective())[:-1] + b"," + deep + b"}" for _ in range(3)]
+    single = await post_content(client, contents[0])
+    batch = await client.post(
+        "/v1/events",
+        content=b"[" + contents[1] + b"]",
+        headers={"Content-Type": "application/cloudevents-batch+json"},
+    )
+    lines = await client.post("/v1/events", content=contents[2], headers={"Content-Type": "application/x-ndjson"})
+    assert [single.status_code, batch.json()["results"][0]["status"], lines.json()["status"]] == [status] * 3
+
+
 async def test_a_pair_of_surrogates_is_a_character(client: httpx2.AsyncClient) -> None:
     content = msgspec.json.encode(objective()).replace(b'"id":"', b'"id":"\\ud83d\\ude00')
     answer = await post_content(client, content)

@@ -7,6 +7,9 @@ import msgspec
 
 from contracts.problems import Malformed
 
+DEPTH_MAX = 64
+"""How many arrays and objects may be within one another. Facts have seven; what no fact needs is no event."""
+
 _canonical = msgspec.json.Encoder(order="sorted")
 
 
@@ -39,7 +42,10 @@ _lenient = json.JSONDecoder(object_pairs_hook=_Members, parse_float=_number, par
 
 def parse(content: bytes) -> Any:
     """The value of JSON content; raises Malformed."""
-    return _parse(_decoder, content)
+    value = _parse(_decoder, content)
+    if content.count(b"{") + content.count(b"[") > DEPTH_MAX and _is_deeper(value, DEPTH_MAX):
+        raise _too_deep()
+    return value
 
 
 def items(content: bytes) -> list[Any]:
@@ -55,14 +61,28 @@ def _item(value: Any) -> Any:
         return _strict(value)
     except Malformed as problem:
         return problem
-    except RecursionError:
-        return Malformed("The content is nested too deeply.")
 
 
-def _strict(value: Any) -> Any:
+def _strict(value: Any, levels: int = DEPTH_MAX) -> Any:
+    if not isinstance(value, list):
+        return value
+    if levels == 0:
+        raise _too_deep()
     if isinstance(value, _Members):
-        return _object([(name, _strict(member)) for name, member in value])
-    return [_strict(item) for item in value] if isinstance(value, list) else value
+        return _object([(name, _strict(member, levels - 1)) for name, member in value])
+    return [_strict(item, levels - 1) for item in value]
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether more containers than so many are within one another."""
+    if not isinstance(value, dict | list):
+        return False
+    members = value.values() if isinstance(value, dict) else value
+    return levels == 0 or any(_is_deeper(member, levels - 1) for member in members)
+
+
+def _too_deep() -> Malformed:
+    return Malformed(f"The content is nested more than {DEPTH_MAX} levels deep.", levels_max=DEPTH_MAX)
 
 
 def _parse(decoder: json.JSONDecoder, content: bytes) -> Any:
@@ -71,7 +91,7 @@ def _parse(decoder: json.JSONDecoder, content: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise Malformed("The content is not UTF-8.") from error
     except RecursionError as error:
-        raise Malformed("The content is nested too deeply.") from error
+        raise _too_deep() from error
     except ValueError as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "a number is out of range"
         raise Malformed(f"The content is not valid JSON: {reason}.") from error

@@ -11,7 +11,6 @@ from typing import NamedTuple
 from services.audit.answers import Registry
 from services.audit.checkpoints import check_consistency_with, check_root, check_signature, check_witnesses, read_note
 from services.audit.checks import Wanted, checks_for
-from services.audit.cosignatures import Witness
 from services.audit.counts import check_counts
 from services.audit.findings import CouldNotCheck, Report
 from services.audit.reading import Reading
@@ -62,7 +61,6 @@ class Audit:
         self._told = told
         self._checks = checks_for(wanted)
         self._verifier = Verifier(wanted.vkey)
-        self._witnesses = [Witness(vkey) for vkey in wanted.witnesses]
         self.report = Report(
             source=address,
             vkey=wanted.vkey,
@@ -99,9 +97,9 @@ class Audit:
 
     def _grown(self, checkpoint: Checkpoint, files: Files) -> None:
         wanted, checks = self._wanted, self._checks
-        if self._witnesses:
+        if wanted.policy.witnesses:
             with checks.witnesses.under_way():
-                check_witnesses(checks.witnesses, self.report.note, self._witnesses, wanted.quorum)
+                check_witnesses(checks.witnesses, self.report.note, wanted.policy)
         if wanted.since is not None:
             with checks.consistency.under_way():
                 self.report.since_note = wanted.since

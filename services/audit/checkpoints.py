@@ -1,11 +1,20 @@
 """What the log has signed: the checkpoint's signature, its witnesses, and that it continues an older one."""
 
-from collections.abc import Sequence
+import base64
+from datetime import UTC, datetime
 
-from services.audit.cosignatures import Witness, cosigned
 from services.audit.findings import Check, CouldNotCheck
 from services.audit.sources import CHECKPOINT, NOTE_BYTES_MAX, Files, read_tile
-from services.projections.transparency.note import Checkpoint, NoteRefused, Verifier, open_checkpoint
+from services.projections.transparency.note import (
+    Checkpoint,
+    NoteRefused,
+    Verifier,
+    line_of,
+    open_checkpoint,
+    split_note,
+)
+from services.projections.transparency.note import read_note as read_signed
+from services.projections.transparency.policy import Policy
 from services.projections.transparency.tiles import Tile
 from services.projections.transparency.tree import ProofRefused, Tree, check_consistency
 
@@ -33,19 +42,35 @@ def check_signature(check: Check, note: str, verifier: Verifier) -> Checkpoint |
     return checkpoint
 
 
-def check_witnesses(check: Check, note: str, witnesses: Sequence[Witness], quorum: int) -> None:
-    """At least so many of the witnesses have cosigned the checkpoint."""
-    found, wrong = cosigned(note, witnesses)
-    for name in wrong:
-        check.find("cosignature-wrong", f"The cosignature of {name} is not of this checkpoint.", witness=name)
-    if len(found) < quorum:
+def check_witnesses(check: Check, note: str, policy: Policy) -> None:
+    """Those witnesses have cosigned the checkpoint that the policy wants."""
+    text, lines = split_note(note)
+    seen: dict[str, str] = {}
+    for name, witness in policy.witnesses.items():
+        try:
+            _, signers = read_signed(note, [witness.verifier])
+        except NoteRefused:
+            check.find("cosignature-wrong", f"The cosignature of {name} is not of this checkpoint.", witness=name)
+            continue
+        if signers:
+            seen[name] = _moment(line_of(witness.verifier, text, lines))
+    if not policy.reached_by(seen):
         check.find(
             "witnesses-missing",
-            f"{len(found)} of the {len(witnesses)} witnesses have cosigned the checkpoint, {quorum} must.",
-            witnesses=sorted(found),
-            quorum=quorum,
+            f"{len(seen)} of the {len(policy.witnesses)} witnesses have cosigned the checkpoint, which is not enough.",
+            witnesses=sorted(seen),
+            quorum=policy.quorum,
         )
-    check.covered = ", ".join(f"{name} at {moment:%Y-%m-%dT%H:%M:%SZ}" for name, moment in sorted(found.items()))
+    check.covered = ", ".join(f"{name} at {moment}" for name, moment in sorted(seen.items()))
+
+
+def _moment(line: str) -> str:
+    """When a witness says that it has signed: the eight bytes behind the key's id, seconds since 1970."""
+    seconds = int.from_bytes(base64.b64decode(line.rpartition(" ")[2])[4:12], "big")
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    except (ValueError, OverflowError, OSError):
+        return f"second {seconds}"
 
 
 def check_consistency_with(check: Check, older: Checkpoint, newer: Checkpoint, files: Files) -> None:

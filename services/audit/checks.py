@@ -6,6 +6,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from services.audit.findings import Check
+from services.projections.transparency.policy import NO_POLICY, Policy
 
 SAMPLE = 20
 """Persons and certificates that are looked at where nobody says how many."""
@@ -14,15 +15,14 @@ SAMPLE = 20
 class Wanted(Struct, frozen=True, kw_only=True):
     """What an auditor asks for.
 
-    vkey, witnesses: verifier keys. quorum: how many of the witnesses must have cosigned. since: an older checkpoint.
+    vkey: the log's. policy: which witnesses must have cosigned, if any. since: an older checkpoint.
     entries: whether the entries are read, and all that follows from them is checked.
     things: how many persons and certificates are looked at, None for all; persons_asked: whether the auditor said so.
     seed: of the choice among them.
     """
 
     vkey: str
-    witnesses: Sequence[str] = ()
-    quorum: int = 0
+    policy: Policy = NO_POLICY
     since: str | None = None
     entries: bool = False
     things: int | None = SAMPLE
@@ -65,8 +65,8 @@ def checks_for(wanted: Wanted) -> Checks:
         Check(
             name="witnesses",
             title="Enough witnesses have cosigned it",
-            how="cosignatures (c2sp.org/tlog-cosignature), checked with the witnesses' keys you gave",
-            asked=bool(wanted.witnesses),
+            how="cosignatures (c2sp.org/tlog-cosignature), checked with the witnesses' keys and the quorum you gave",
+            asked=bool(wanted.policy.witnesses),
         ),
         Check(
             name="consistency",
@@ -117,8 +117,8 @@ def checks_for(wanted: Wanted) -> Checks:
             asked=entries,
         ),
     )
-    if not wanted.witnesses:
-        checks.witnesses.leave_out("not asked for (--witness): who shows others another history is not seen")
+    if not wanted.policy.witnesses:
+        checks.witnesses.leave_out("not asked for (--witness, --policy): who shows others another history is not seen")
     if wanted.since is None:
         checks.consistency.leave_out("not asked for (--since): a history rewritten and signed again is not seen")
     if not entries:

@@ -14,12 +14,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from services.audit.audit import Audit, Told, opened
 from services.audit.checks import SAMPLE, Wanted
-from services.audit.cosignatures import Witness
 from services.audit.findings import State
 from services.audit.report import FORMATS, SUFFIXES
 from services.embedded import CannotRun
 from services.embedded.data_folder import DataFolder, default_path
-from services.projections.transparency.note import NoteRefused, Signer, Verifier
+from services.projections.transparency.note import COSIGNATURE, ED25519, NoteRefused, Signer, Verifier
+from services.projections.transparency.policy import NO_POLICY, Group, Policy, PolicyRefused, Witness, parse_policy
 from services.remote import access_token, tell_retries
 from services.settings import AuditSettings, read
 
@@ -58,18 +58,27 @@ class Count(click.ParamType[Any]):
         return "all" if value == "all" else int(value)
 
 
-def _checked_key(kind: type[Verifier] | type[Witness]) -> Any:
-    """A click callback that refuses what is no verifier key."""
+def _keys(kind: bytes) -> Any:
+    """A click callback that refuses what is no verifier key of a kind."""
 
-    def callback(_: click.Context, __: click.Parameter, value: str | Sequence[str]) -> Any:
-        try:
-            for vkey in (value,) if isinstance(value, str) else value:
-                kind(vkey)
-        except NoteRefused as error:
-            raise click.BadParameter(str(error)) from error
+    def callback(_: click.Context, __: click.Parameter, value: str | Sequence[str] | None) -> Any:
+        for vkey in (value,) if isinstance(value, str) else value or ():
+            try:
+                verifier = Verifier(vkey)
+            except NoteRefused as error:
+                raise click.BadParameter(str(error)) from error
+            if verifier.kind != kind:
+                raise click.BadParameter(f"{verifier.name} is a key of the wrong kind")
         return value
 
     return callback
+
+
+def _policy(_: click.Context, __: click.Parameter, value: Path | None) -> Policy:
+    try:
+        return NO_POLICY if value is None else parse_policy(value.read_text(encoding="utf-8"))
+    except (PolicyRefused, UnicodeDecodeError) as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def _report_path(_: click.Context, __: click.Parameter, value: Sequence[Path]) -> Sequence[Path]:
@@ -80,14 +89,16 @@ def _report_path(_: click.Context, __: click.Parameter, value: Sequence[Path]) -
 
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+READ = click.Path(exists=True, dir_okay=False, path_type=Path)
 OPTIONS = (
-    click.option("--vkey", required=True, metavar="KEY", callback=_checked_key(Verifier), help="The log's key."),
-    click.option("--since", type=click.File(), metavar="FILE", help="A checkpoint saved at an earlier audit."),
+    click.option("--vkey", metavar="KEY", callback=_keys(ED25519), help="The log's key. Required without --policy."),
+    click.option("--since", type=READ, metavar="FILE", help="A checkpoint saved at an earlier audit."),
     click.option("--save", type=FILE, metavar="FILE", help="Keep the checkpoint for the next audit, once proved."),
-    click.option(
-        "--witness", "witnesses", multiple=True, metavar="KEY", callback=_checked_key(Witness), help="A witness's key."
-    ),
+    click.option("--witness", "witnesses", multiple=True, metavar="KEY", callback=_keys(COSIGNATURE),
+                 help="A witness's key."),
     click.option("--quorum", type=click.IntRange(1), metavar="N", help="Of them, so many must sign. Default: all."),
+    click.option("--policy", type=READ, callback=_policy, metavar="FILE",
+                 help="Log, witnesses and quorum out of a policy file (c2sp.org/tlog-policy) instead."),
     click.option("--entries", is_flag=True, help="Read all entries, decide and count them again. Needs log:read."),
     click.option(
         "--persons",
@@ -119,11 +130,12 @@ def check_options(command: Any) -> Any:
 def check(
     *,
     address: str,
-    vkey: str,
-    since: Any,
+    vkey: str | None,
+    since: Path | None,
     save: Path | None,
     witnesses: Sequence[str],
     quorum: int | None,
+    policy: Policy,
     entries: bool,
     persons: int | str | None,
     seed: int | None,
@@ -136,13 +148,12 @@ def check(
 
     Exit code 0: all that was asked for holds. 3: something is not as it must be. 4: it could not all be checked.
     """
-    if quorum is not None and quorum > len(witnesses):
-        raise click.UsageError(f"A quorum of {quorum} needs as many --witness.")
+    if witnesses or quorum is not None:
+        policy = _of_witnesses(witnesses, quorum, policy)
     wanted = Wanted(
-        vkey=vkey,
-        witnesses=witnesses,
-        quorum=len(witnesses) if quorum is None else quorum,
-        since=None if since is None else since.read(),
+        vkey=vkey or _log_of(policy),
+        policy=policy,
+        since=None if since is None else since.read_text(encoding="utf-8", errors="replace"),
         entries=entries,
         things=SAMPLE if persons is None else persons if isinstance(persons, int) else None,
         persons_asked=persons is not None,
@@ -161,6 +172,26 @@ def check(
     if save is not None:
         _save(console, made, save)
     sys.exit(EXIT_CODES[made.report.verdict])
+
+
+def _of_witnesses(vkeys: Sequence[str], quorum: int | None, policy: Policy) -> Policy:
+    """The policy that so many of these witnesses make."""
+    if policy is not NO_POLICY:
+        raise click.UsageError("A policy names the witnesses and their quorum: give either --policy, or --witness.")
+    witnesses = {vkey: Witness(vkey, Verifier(vkey), None) for vkey in vkeys}
+    needed = len(witnesses) if quorum is None else quorum
+    if needed > len(witnesses):
+        raise click.UsageError(f"A quorum of {needed} needs as many --witness.")
+    by_name = {witness.verifier.name: witness for witness in witnesses.values()}
+    if len(by_name) < len(witnesses):
+        raise click.UsageError("Two witnesses have the same name: name them in a --policy.")
+    return Policy((), by_name, {f"{needed} of them": Group(needed, list(by_name))}, f"{needed} of them")
+
+
+def _log_of(policy: Policy) -> str:
+    if len(policy.logs) != 1:
+        raise click.UsageError("Whose log is it? Give --vkey, or a --policy that names one log.")
+    return policy.logs[0].vkey
 
 
 def _save(console: Console, made: Audit, path: Path) -> None:

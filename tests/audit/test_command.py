@@ -17,7 +17,7 @@ from services.embedded.readiness import free_port
 from services.projections.transparency.note import Signer, new_key
 from tests.audit.history import SIGNER, Published, audited, entries_of, objectives
 from tests.audit.stand_in import TOKEN, StandIn, right_answers, serving
-from tests.audit.test_checkpoints import LOG, ONE, OTHER, cosign
+from tests.audit.test_checkpoints import LOG, ONE, OTHER, TWO, cosign
 from tests.audit.test_rules import AWARDED
 from tests.domain import world
 
@@ -97,9 +97,26 @@ def test_a_checkpoint_is_saved_and_checked_the_next_time(log: Published, tmp_pat
 def test_witnesses_and_their_quorum(log: Published) -> None:
     cosign(log, ONE.line(log.note))
     assert run(log.folder, "--witness", ONE.vkey).exit_code == 0
-    assert run(log.folder, "--witness", ONE.vkey, "--quorum", "2").exit_code == 2
-    assert run(log.folder, "--quorum", "1").exit_code == 2
-    assert run(log.folder, "--witness", "x").exit_code == 2
+    assert run(log.folder, "--witness", ONE.vkey, "--witness", TWO.vkey).exit_code == 3
+    assert run(log.folder, "--witness", ONE.vkey, "--witness", TWO.vkey, "--quorum", "1").exit_code == 0
+    for wrong in (("--witness", ONE.vkey, "--quorum", "2"), ("--quorum", "1"), ("--witness", SIGNER.vkey)):
+        assert run(log.folder, *wrong).exit_code == 2
+    assert run(log.folder, vkey=ONE.vkey).exit_code == 2, "a witness is no log"
+
+
+def test_a_policy_names_the_log_its_witnesses_and_their_quorum(log: Published, tmp_path: Path) -> None:
+    file = tmp_path / "policy"
+    file.write_text(f"log {SIGNER.vkey}\nwitness one {ONE.vkey}\nquorum one\n")
+    arguments = [str(log.folder), "--policy", str(file)]
+    result = CliRunner().invoke(command, arguments)
+    assert (result.exit_code, "witnesses-missing" in result.stdout) == (3, True)
+    cosign(log, ONE.line(log.note))
+    assert CliRunner().invoke(command, arguments).exit_code == 0
+    assert CliRunner().invoke(command, [*arguments, "--witness", TWO.vkey]).exit_code == 2
+    file.write_text("quorum none")
+    assert CliRunner().invoke(command, arguments).exit_code == 2, "whose log?"
+    file.write_text("quorum some")
+    assert CliRunner().invoke(command, arguments).exit_code == 2
 
 
 @pytest.mark.parametrize("options", [["--persons", "some"], ["--report", "report.pdf"]])

@@ -23,6 +23,9 @@ from services.edge.problem_pages import problem_pages
 from services.edge.problems import exception_handlers
 from services.edge.server import run
 from services.edge.tokens import Authenticator, caller_dependencies
+from services.export.export import Exporter
+from services.export.notice import read_notice
+from services.export.routes import export_person
 from services.log.migrations import migrate as migrate_schema
 from services.log.reader import LogReader
 from services.log.writer import LogWriter
@@ -52,6 +55,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
     keys = keys_at(settings.jwks)
     authenticator = Authenticator(keys, issuer=settings.issuer, audience=settings.audience)
     ring = registry.ring_of(settings)
+    notice = read_notice(settings.export_notice)
     checks: dict[str, Check] = {"tokens": keys.check}
 
     @contextlib.asynccontextmanager
@@ -66,6 +70,8 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
             # What one side needs of the other, which neither imports.
             app.state["receipt_headers"] = app.state["coverage"].receipt_headers
             app.state["opening"] = app.state["vault"].opening
+            sources = ("vault", "histories", "competencies", "registrations", "certificates")
+            app.state["exporter"] = Exporter(notice, **{name: app.state[name] for name in sources})
             checks["nats"] = await enter(
                 projections.relay_check(
                     settings.database_url,
@@ -80,6 +86,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
         route_handlers=[
             *registry.routes(),
             *projections.routes(),
+            export_person,
             ops_router(checks, REGISTRY),
             problem_pages(),
             docs_router(registry.DOCUMENTED),

@@ -113,6 +113,10 @@ class ServeSettings(StreamSettings, frozen=True, kw_only=True):
     """Path of the folder of the vault's master keys, a file `*.key` each, 64 hexadecimal characters; what
     `certibranche vault rotate-master-key` makes is there. In no backup of the database. Default: `vault_key` alone."""
 
+    export_notice: str | None = None
+    """Path of a JSON file in the form of `services/export/notice.json`: what `GET /v1/persons/{id}/export` says of
+    purposes, recipients and retention. Default: that one."""
+
     tiles: str | None = None
     """Path of the folder that `certibranche follow` publishes the transparency log into. Default: none, 404."""
 

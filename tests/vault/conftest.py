@@ -1,5 +1,6 @@
 """A database with log and vault, vaults on it, and identities to fill them."""
 
+import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import httpx2
 import msgspec
 import pytest
 import pytest_asyncio
@@ -87,6 +89,19 @@ async def site(database_url: str, keys_folder: Path) -> AsyncIterator[Site]:
     async with site_at(database_url, keys_folder) as made:
         await made.vault.begin()
         yield made
+
+
+ANSWER_S = 60.0
+
+
+async def answered(client: httpx2.AsyncClient, path: str) -> httpx2.Response:
+    """What the installation answers once the views it reads from have caught up."""
+    async with asyncio.timeout(ANSWER_S):
+        while True:
+            answer = await client.get(path)
+            if answer.status_code != 503:
+                return answer
+            await asyncio.sleep(0.05)
 
 
 _birth_dates = (date(1930, 1, 1) + timedelta(days=n) for n in itertools.count())

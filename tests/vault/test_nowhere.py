@@ -21,21 +21,12 @@ from services.embedded.data_folder import DataFolder
 from services.embedded.postgres import Postgres
 from services.registry.vault.identity import folded
 from tests.installation import SCOPES, Installation, event, objective, person, post, publish_certification, registration
+from tests.vault.conftest import answered
 from tests.vault.dumps import dump
 
 WAIT_S = 60.0
 
 PATHS = ("", "/history", "/competencies", "/pathways")
-
-
-async def read(client: httpx2.AsyncClient, path: str) -> httpx2.Response:
-    """The answer, once what it is read from has caught up."""
-    async with asyncio.timeout(WAIT_S):
-        while True:
-            answer = await client.get(path)
-            if answer.status_code != 503:
-                return answer
-            await asyncio.sleep(0.05)
 
 
 class Marks:
@@ -181,12 +172,12 @@ async def life(installation: Installation) -> Life:
         merged = await client.post(f"/v1/persons/{kept_id}/merge", json={"merged_id": merged_id})
         position = int(merged.headers["Registry-Position"])
         for path in PATHS:
-            assert (await read(client, f"/v1/persons/{merged_id}{path}?min_position={position}")).status_code == 200
+            assert (await answered(client, f"/v1/persons/{merged_id}{path}?min_position={position}")).status_code == 200
         secrets = await everywhere.rows([kept_id, merged_id])
         await everywhere.caught_up(client, position)
         await everywhere.tidy()
         before = await everywhere.look(client, since=since)
-        counts = (await read(client, f"/v1/branch/counts?year=2018&min_position={position}")).json()
+        counts = (await answered(client, f"/v1/branch/counts?year=2018&min_position={position}")).json()
         proofs = [await client.get(f"/v1/log/entries/{registered.json()['position']}/proof")]
 
         erased = await client.delete(f"/v1/persons/{merged_id}/identity")
@@ -196,11 +187,11 @@ async def life(installation: Installation) -> Life:
         await everywhere.tidy()
         after = await everywhere.look(client, since=since)
         gone = [
-            (await read(client, f"/v1/persons/{person_id}{path}?min_position={position}")).status_code
+            (await answered(client, f"/v1/persons/{person_id}{path}?min_position={position}")).status_code
             for person_id in (kept_id, merged_id)
             for path in PATHS
         ]
-        again = (await read(client, f"/v1/branch/counts?year=2018&min_position={position}")).json()
+        again = (await answered(client, f"/v1/branch/counts?year=2018&min_position={position}")).json()
         assert again | {"position": 0} == counts | {"position": 0}
         proofs.append(await client.get(f"/v1/log/entries/{registered.json()['position']}/proof"))
     sealed = [form for secret in secrets for form in (secret, secret.hex().encode())]

@@ -36,6 +36,10 @@ FROM vault.person p
 WHERE p.recorded AND p.person_id = (SELECT coalesce(kept_id, person_id) FROM vault.person WHERE person_id = $1)
 """
 
+_UNDER_EVERY_ID = """
+SELECT * FROM vault.person WHERE person_id = $1 OR kept_id = $1 ORDER BY kept_id NULLS FIRST, requested_at, person_id
+"""
+
 _STILL = "SELECT * FROM vault.person WHERE person_id = $1 AND kept_id IS NULL"
 
 _IS_ERASED = "SELECT EXISTS (SELECT FROM vault.erasure WHERE person_id = $1)"
@@ -52,6 +56,14 @@ class Registered(NamedTuple):
 
     person_id: str
     new: bool
+
+
+class Known(NamedTuple):
+    """What the vault holds under one id. opened: None for an identity that it has lost."""
+
+    person_id: str
+    commitment: bytes
+    opened: Opened | None
 
 
 class Rectified(NamedTuple):
@@ -112,6 +124,18 @@ class Vault:
         """The id under which a person is known, and the identity. Raises NotFound and Erased."""
         person, opened = await self.opened(person_id)
         return str(person.person_id), opened.identity
+
+    async def identities(self, person_id: str) -> list[Known]:
+        """All that the vault holds of a person, under every id, the one the person is known by first.
+
+        Raises NotFound and Erased.
+        """
+        kept = await self._find(person_id)
+        rows = await self._pool.fetch(_UNDER_EVERY_ID, kept.person_id)
+        if not rows:
+            raise await self._missing(person_id)
+        persons = [Person.of(row) for row in rows]
+        return [Known(str(person.person_id), person.commitment, person.opened(self._ring)) for person in persons]
 
     async def opening(self, person_id: str, promise: bytes) -> bytes:
         """What opens a commitment of the log: 32 bytes of salt, then the identity as it was committed to, JSON.

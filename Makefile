@@ -12,7 +12,7 @@ export UV_CACHE_DIR := $(CURDIR)/.tools/cache
 export PIP_CACHE_DIR := $(CURDIR)/.tools/cache/pip
 endif
 
-.PHONY: setup run test check fmt contracts bench soak fuzz test-cluster
+.PHONY: setup run test check fmt contracts bench soak fuzz test-cluster sbom audit-deps
 
 setup: $(UV)  ## install what uv.lock names into .venv; quick when nothing changed
 	@$(UV) sync --locked --quiet --python 3.11
@@ -45,6 +45,13 @@ soak: setup  ## a million lines of NDJSON: the server's memory must not grow; so
 
 fuzz: setup  ## hundreds of requests for each operation of the OpenAPI document, and spoilt events: about five minutes
 	FUZZ_EXAMPLES=100 $(BIN)/pytest tests/http/test_openapi.py tests/http/test_hostile_events.py --timeout 600
+
+sbom: setup  ## what the registry is made of, as CycloneDX, in dist/sbom.cdx.json
+	@mkdir -p dist
+	UV=$(UV) $(BIN)/python -m services.supply sbom > dist/sbom.cdx.json
+
+audit-deps: setup  ## known vulnerabilities of what is locked; needs the internet, skipped with a notice without
+	UV=$(UV) $(BIN)/python -m services.supply audit
 
 contracts: setup  ## write the contracts as files: OpenAPI, JSON Schemas, examples, problems
 	$(BIN)/python -m services.contract_files

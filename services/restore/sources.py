@@ -15,7 +15,6 @@ from services.projections.relay import Servers, connect
 from services.projections.transparency.guard import Guard
 from services.projections.transparency.note import Checkpoint, Verifier, open_checkpoint
 from services.projections.transparency.published import Published
-from services.projections.transparency.publisher import CHECKPOINT
 from services.projections.transparency.tiles import ENTRIES, TILE_WIDTH, tile_at, unbundle
 from services.projections.transparency.tree import Edge, leaf_hash, split
 
@@ -139,7 +138,7 @@ def open_tiles(folder: Path, guard: Guard) -> Tiles:
     The guard may remember a later one than the folder holds: who signed it was stopped before it was given away.
     """
     try:
-        published = open_checkpoint((folder / CHECKPOINT).read_text(), Verifier(guard.vkey))
-    except FileNotFoundError:
+        published = open_checkpoint(Published(folder).newest().note.decode(), Verifier(guard.vkey))
+    except NotFound:
         raise SourceRefused(f"there is no checkpoint in {folder}") from None
     return Tiles(folder, max(published, guard.last(), key=lambda checkpoint: checkpoint.size))

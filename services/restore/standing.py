@@ -67,10 +67,10 @@ async def _look_at_stream(nats: Servers, stream: str, reader: LogReader) -> None
 
 
 async def _look_at_tiles(folder: Path, reader: LogReader) -> None:
-    """The last entry under the checkpoint is that of the log. (The publisher looks at more, and checks signatures.)"""
+    """The last entry that was signed for is that of the log. (The publisher looks at more, and checks signatures.)"""
     published = Published(folder)
     try:
-        size = (await published.checkpoint()).checkpoint.size
+        size = (await published.signed()).checkpoint.size
     except NotFound:
         return
     head = await reader.head()

@@ -12,7 +12,7 @@ from services.embedded.postgres import Postgres
 from services.projections.transparency.note import Signer, new_key
 from tests.integration.filled_log import FilledLog, filled_log
 from tests.tampering import tamper
-from tests.transparency.independent import build
+from tests.transparency.independent import Witness, build, witness
 from tests.transparency.published_log import PublishedLog
 
 
@@ -23,11 +23,17 @@ async def database(postgres: Postgres) -> AsyncIterator[FilledLog]:
         yield log
 
 
+@pytest.fixture
+def key() -> str:
+    """What signs the log."""
+    return new_key("log.example/test")
+
+
 @pytest_asyncio.fixture
-async def log(database: FilledLog, tmp_path: Path) -> PublishedLog:
+async def log(database: FilledLog, key: str, tmp_path: Path) -> PublishedLog:
     """An empty log that has not been published."""
     await tamper(database.pool, "TRUNCATE log.event")
-    return PublishedLog(database.pool, database.news, Signer(new_key("log.example/test")), tmp_path)
+    return PublishedLog(database.pool, database.news, Signer(key), tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +41,20 @@ def independent(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.C
     """The auditor and witness in Go, compiled once; what Go can use again stays in pytest's cache."""
     assert pytestconfig.cache is not None
     return build(tmp_path_factory.mktemp("independent"), pytestconfig.cache.mkdir("go"))
+
+
+@pytest_asyncio.fixture
+async def w1(log: PublishedLog, independent: Path, tmp_path: Path) -> AsyncIterator[Witness]:
+    """A witness of the log."""
+    async with witness(independent, "witness.example/1", log.signer.vkey, tmp_path / "w1") as running:
+        yield running
+
+
+@pytest_asyncio.fixture
+async def w2(log: PublishedLog, independent: Path, tmp_path: Path) -> AsyncIterator[Witness]:
+    """Another witness of the log."""
+    async with witness(independent, "witness.example/2", log.signer.vkey, tmp_path / "w2") as running:
+        yield running
 
 
 @pytest.fixture

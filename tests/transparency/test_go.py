@@ -8,9 +8,9 @@ import pytest_asyncio
 
 from services.projections.transparency.note import Signer, new_key, with_line
 from services.projections.transparency.tiles import bundle, unbundle
+from tests.transparency.cosigned import Cosigner
 from tests.transparency.independent import Auditor
 from tests.transparency.published_log import PublishedLog, entries
-from tests.transparency.test_policy import Cosigner
 
 SIZE, OLD_SIZE = 600, 300
 

@@ -20,7 +20,7 @@ from services.projections.transparency.keeping import place_of
 from services.projections.transparency.note import Signer, Verifier, new_key, open_checkpoint
 from services.settings import FollowSettings, SettingsRefused
 from tests.installation import Installation, objective, person
-from tests.transparency.test_policy import Cosigner
+from tests.transparency.cosigned import Cosigner
 
 CLOUD_EVENT = {"Content-Type": "application/cloudevents+json"}
 

@@ -4,16 +4,12 @@ import base64
 import itertools
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.projections.transparency.note import (
-    COSIGNATURE,
     Checkpoint,
     NoteRefused,
     Signer,
     Verifier,
-    cosigned,
-    key_id_of,
     line_of,
     new_key,
     open_note,
@@ -21,25 +17,10 @@ from services.projections.transparency.note import (
     with_line,
 )
 from services.projections.transparency.policy import Policy, PolicyRefused, parse_policy
+from tests.transparency.cosigned import Cosigner
 
 CHECKPOINT = Checkpoint("log.example/1", 70_000, bytes(range(32))).text()
 LOG = Signer(new_key("log.example/1"))
-
-
-class Cosigner:
-    """A witness's key, from its specification."""
-
-    def __init__(self, name: str, number: int = 0) -> None:
-        self._key = Ed25519PrivateKey.from_private_bytes(bytes([number]) * 32)
-        self.name = name
-        self._public = self._key.public_key().public_bytes_raw()
-        self._id = key_id_of(name, self._public, COSIGNATURE)
-        self.vkey = f"{name}+{self._id.hex()}+{base64.b64encode(COSIGNATURE + self._public).decode()}"
-
-    def line(self, text: str, time: int = 1_800_000_000) -> str:
-        signature = self._key.sign(cosigned(text.encode(), time))
-        content = self._id + time.to_bytes(8, "big") + signature
-        return f"— {self.name} {base64.b64encode(content).decode()}"
 
 
 W1, W2, W3, W4 = (Cosigner(f"witness.example/{number}", number) for number in (1, 2, 3, 4))

@@ -27,8 +27,8 @@ from services.projections.transparency.tiles import Tile, beginning, unbundle
 from services.projections.transparency.tree import ProofRefused, check_consistency, check_inclusion, leaf_hash, split
 from tests.integration.filled_log import FilledLog, until
 from tests.transparency import naive
+from tests.transparency.cosigned import Cosigner
 from tests.transparency.published_log import PublishedLog, entries
-from tests.transparency.test_policy import Cosigner
 
 SIZE = 300
 

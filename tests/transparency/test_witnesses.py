@@ -1,104 +1,25 @@
-"""Witnesses: an independent one in Go cosigns our log as it grows, and stops a history that was rewritten.
-
-What it answers is kept before it is served, whatever stops the process in between.
-"""
+"""Witnesses: an independent one in Go cosigns our log as it grows, and stops a history that was rewritten."""
 
 import asyncio
 import contextlib
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx2
 import pytest
-import pytest_asyncio
 
 from services.projections.metrics import FOLLOWERS
-from services.projections.transparency.checkpoints import Checkpoints
-from services.projections.transparency.disk import Disk, OtherBytes
 from services.projections.transparency.note import (
     Signer,
     Verifier,
     new_key,
     open_checkpoint,
-    read_note,
-    size_of,
-    with_line,
 )
-from services.projections.transparency.policy import NO_POLICY, Policy, parse_policy
-from services.projections.transparency.published import Published
-from services.projections.transparency.publisher import Publisher
-from services.projections.transparency.witnessing import Unanswered, Witnessing, WitnessRefused, request_of
+from services.projections.transparency.witnessing import Unanswered, WitnessRefused, request_of
 from tests.integration.filled_log import until
+from tests.transparency.cosigned import Cosigned, Cosigner, holds, policy
 from tests.transparency.independent import Witness, witness
 from tests.transparency.published_log import PublishedLog, entries
-from tests.transparency.test_policy import Cosigner
-from tests.transparency.test_publisher import StoppedError, StoppingDisk
-
-
-@pytest_asyncio.fixture
-async def w1(log: PublishedLog, independent: Path, tmp_path: Path) -> AsyncIterator[Witness]:
-    async with witness(independent, "witness.example/1", log.signer.vkey, tmp_path / "w1") as running:
-        yield running
-
-
-@pytest_asyncio.fixture
-async def w2(log: PublishedLog, independent: Path, tmp_path: Path) -> AsyncIterator[Witness]:
-    async with witness(independent, "witness.example/2", log.signer.vkey, tmp_path / "w2") as running:
-        yield running
-
-
-def policy(*witnesses: Witness, quorum: str = "none") -> Policy:
-    """A policy of witnesses a, b, … and a group `all` of them."""
-    lines = [f"witness {name} {one.vkey} {one.url}" for name, one in zip("abc", witnesses, strict=False)]
-    return parse_policy("\n".join([*lines, f"group all all {' '.join('abc'[: len(lines)])}", f"quorum {quorum}"]))
-
-
-class Cosigned:
-    """A log that is published under a policy, step by step."""
-
-    def __init__(self, log: PublishedLog, policy: Policy, disk: Disk | None = None) -> None:
-        self.log = log
-        self.policy = policy
-        self.publisher: Publisher = log.publisher(disk, policy=policy)
-        self.witnessing = Witnessing(policy, self.publisher, Published(log.folder), back_off_max_s=0.2)
-        self.known: dict[str, int] = {}
-
-    async def grow(self, size: int, history: str = "") -> None:
-        """The log has so many entries, and a checkpoint is signed for them."""
-        head = await self.log.pool.fetchval("SELECT coalesce(max(position), 0) FROM log.event")
-        await self.log.put(entries(head + 1, size, history))
-        while await self.publisher.step():
-            pass
-
-    async def show(self, name: str = "a", note: str | None = None) -> int:
-        """Have one witness cosign the newest checkpoint, once."""
-        note = note or self.publisher.newest()
-        assert note is not None
-        async with httpx2.AsyncClient() as client:
-            size = await self.witnessing.show(self.policy.witnesses[name], client, note, self.known.get(name, 0))
-        self.known[name] = size
-        return size
-
-    def signers(self, note: str | None = None) -> list[str]:
-        """The witnesses that have signed the served checkpoint, or another."""
-        note = (self.log.folder / "checkpoint").read_text() if note is None else note
-        return [signer.name for signer in read_note(note, [one.verifier for one in self.policy.witnesses.values()])[1]]
-
-    @property
-    def served(self) -> int | None:
-        """The size of the served checkpoint."""
-        path = self.log.folder / "checkpoint"
-        return size_of(path.read_text()) if path.exists() else None
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        """Publisher and witnessing as the product runs them."""
-        tasks = [asyncio.create_task(self.publisher.run()), asyncio.create_task(self.witnessing.run())]
-        yield
-        for task in tasks:
-            task.cancel()
-        await asyncio.wait(tasks)
 
 
 def sample(metric: str, **labels: str) -> float:
@@ -315,9 +236,9 @@ async def test_two_witnesses_cosign_the_same_checkpoints_while_the_log_grows(
             await log.put(
                 entries(await log.pool.fetchval("SELECT coalesce(max(position), 0) FROM log.event") + 1, size)
             )
-            await until(lambda size=size: _is(lambda: cosigned.served == size))
+            await until(lambda size=size: holds(lambda: cosigned.served == size))
             assert sorted(cosigned.signers()) == ["witness.example/1", "witness.example/2"]
-        await until(lambda: _is(lambda: [sample("witness_size", witness=name) for name in "ab"] == [600, 600]))
+        await until(lambda: holds(lambda: [sample("witness_size", witness=name) for name in "ab"] == [600, 600]))
         assert sample("signed_size") == 600
 
 
@@ -330,8 +251,8 @@ async def test_a_witness_that_comes_back_is_caught_up_with_and_blocks_nothing(
     cosigned = Cosigned(log, policy(w1, gone))
     async with cosigned.running():
         await log.put(entries(1, 3))
-        await until(lambda: _is(lambda: cosigned.served == 3 and cosigned.signers() == ["witness.example/1"]))
-        await until(lambda: _is(lambda: failures("unreachable", "b") > before))
+        await until(lambda: holds(lambda: cosigned.served == 3 and cosigned.signers() == ["witness.example/1"]))
+        await until(lambda: holds(lambda: failures("unreachable", "b") > before))
 
 
 async def test_a_refusal_is_counted_and_the_log_goes_on(log: PublishedLog, w1: Witness) -> None:
@@ -344,104 +265,9 @@ async def test_a_refusal_is_counted_and_the_log_goes_on(log: PublishedLog, w1: W
     rewritten = Cosigned(log, policy(w1))
     await log.put(entries(1, 400, history="other"))
     async with rewritten.running():
-        await until(lambda: _is(lambda: failures("inconsistent") >= before + 2))  # it asks again, and mends nothing
+        await until(lambda: holds(lambda: failures("inconsistent") >= before + 2))  # it asks again, and mends nothing
         assert rewritten.served == 400
         assert rewritten.signers() == []
-
-
-async def _is(condition: Callable[[], bool]) -> bool:
-    return condition()
-
-
-# Every checkpoint is kept
-
-
-def sizes(log: PublishedLog, after: int = 0, limit: int = 1_000) -> list[int]:
-    return [kept.size for kept in Checkpoints(Disk(log.folder)).after(after, limit)]
-
-
-async def test_every_checkpoint_is_kept_and_read_in_order(log: PublishedLog) -> None:
-    cosigned = Cosigned(log, NO_POLICY)
-    for size in (1, 2, 255, 256, 257, 300, 1_500):
-        await cosigned.grow(size)
-    assert sizes(log) == [1, 2, 255, 256, 257, 300, 768, 1_280, 1_500]
-    assert sizes(log, after=256, limit=2) == [257, 300]
-    assert sizes(log, after=300) == [size for size in sizes(log) if size > 300]
-    assert sizes(log, after=1_500) == sizes(log, after=2**62) == []
-    for one in Checkpoints(Disk(log.folder)).after(0, 1_000):
-        assert open_checkpoint(one.checkpoint, Verifier(log.signer.vkey)).size == one.size
-
-
-async def test_another_checkpoint_of_a_size_is_not_kept(log: PublishedLog) -> None:
-    await Cosigned(log, NO_POLICY).grow(3)
-    checkpoint = log.checkpoint()
-    checkpoints = Checkpoints(Disk(log.folder))
-    note = checkpoints.at(3)
-    with pytest.raises(OtherBytes, match="of size 3"):
-        checkpoints.keep(log.signer.sign(checkpoint._replace(root=bytes(32)).text()))
-    assert checkpoints.at(3) == note
-
-
-async def test_a_log_of_before_there_was_a_history_goes_on(log: PublishedLog) -> None:
-    await Cosigned(log, NO_POLICY).grow(300)
-    shutil.rmtree(log.folder / "checkpoints")
-    await Cosigned(log, NO_POLICY).grow(400)
-    assert log.checkpoint().size == 400
-    log.check(entries(1, 400))
-    assert sizes(log) == [400]
-
-
-# Crashes
-
-
-async def test_stopped_after_any_step_no_cosignature_that_was_served_is_lost(log: PublishedLog, tmp_path: Path) -> None:
-    """Cosignatures are kept, then served; a process that ends in between serves them when it goes on."""
-    cosigners = [Cosigner("witness.example/1", 1), Cosigner("witness.example/2", 2)]
-    fake = [Witness("http://127.0.0.1:1", one.vkey) for one in cosigners]
-    ended, stop_at = False, 0
-    while not ended:
-        stop_at += 1
-        await log.restore(0)
-        shutil.rmtree(log.folder, ignore_errors=True)
-        log.guard_path.unlink(missing_ok=True)
-        await Cosigned(log, policy(*fake, quorum="all")).grow(3)
-        before: dict[str, set[str]] = {}
-
-        def watch(before: dict[str, set[str]] = before) -> None:
-            """What is served is kept, and never loses a signature."""
-            for served in _served(log):
-                text, _, lines = served.partition("\n\n")
-                assert before.setdefault(text, set()) <= set(lines.split("\n"))
-                before[text] = set(lines.split("\n"))
-                assert Checkpoints(Disk(log.folder)).at(size_of(served)) == served
-
-        cosigned = Cosigned(log, policy(*fake, quorum="all"), StoppingDisk(log.folder, [stop_at], watch))
-        ended = await _cosign(cosigned, cosigners)
-        restarted = Cosigned(log, policy(*fake, quorum="all"))
-        assert not await restarted.publisher.step()
-        kept = restarted.signers(restarted.publisher.at(3))
-        assert restarted.served == (3 if len(kept) == 2 else None)
-        assert await _cosign(restarted, cosigners)
-        assert restarted.served == 3
-        assert restarted.signers() == ["witness.example/1", "witness.example/2"]
-    assert stop_at >= 10
-
-
-def _served(log: PublishedLog) -> Iterable[str]:
-    path = log.folder / "checkpoint"
-    return [path.read_text()] if path.exists() else []
-
-
-async def _cosign(cosigned: Cosigned, cosigners: list[Cosigner]) -> bool:
-    """Give the publisher both cosignatures, one after the other; whether its disk lasted."""
-    for cosigner in cosigners:
-        note = cosigned.publisher.at(3)
-        assert note is not None
-        try:
-            await cosigned.publisher.cosigned(with_line(note, cosigner.line(note.partition("\n\n")[0] + "\n")))
-        except StoppedError:
-            return False
-    return True
 
 
 def test_a_request_is_the_size_the_proof_and_the_checkpoint() -> None:

@@ -51,6 +51,16 @@ class Published:
         """The current checkpoint; NotFound before the first."""
         return await asyncio.to_thread(self._checkpoint)
 
+    async def signed(self) -> Signed:
+        """The newest checkpoint that was signed, if it is not served yet, too; NotFound before the first."""
+        return await asyncio.to_thread(self.newest)
+
+    def newest(self) -> Signed:
+        """The same, in this thread."""
+        if self._folder is None or (note := Checkpoints(Disk(self._folder)).newest()) is None:
+            return self._checkpoint()
+        return Signed(parse_checkpoint(split_note(note)[0]), note.encode())
+
     async def tile(self, tile: Tile) -> bytes:
         """The content of a tile or an entry bundle; NotFound unless it has been published."""
         return await asyncio.to_thread(self.content, tile)

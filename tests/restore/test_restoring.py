@@ -242,6 +242,7 @@ def test_tiles_that_are_missing_are_named(tiles: PublishedLog) -> None:
     with pytest.raises(SourceRefused, match="lack tile/0/001"):
         open_tiles(tiles.folder, tiles.guard())
     (tiles.folder / "checkpoint").unlink()
+    shutil.rmtree(tiles.folder / "checkpoints")
     with pytest.raises(SourceRefused, match="there is no checkpoint"):
         open_tiles(tiles.folder, tiles.guard())
 

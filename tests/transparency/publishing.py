@@ -17,7 +17,10 @@ async def main(database_url: str) -> None:
     """Publish without a lease: that of a killed process would have to run out first."""
     place = place_of(read(FollowSettings, os.environ | {"CERTIBRANCHE_DATABASE_URL": database_url}))
     assert place is not None
-    async with pool(database_url, connections_max=2) as connections, listener(database_url, LOG_CHANNEL) as news:
+    async with (
+        pool(database_url, "projector", connections_max=2) as connections,
+        listener(database_url, LOG_CHANNEL) as news,
+    ):
         publisher = Publisher(connections, news, place.disk, place.guard, policy=place.policy)
         witnessing = Witnessing(place.policy, publisher, Published(place.disk.folder))
         await asyncio.gather(publisher.run(), witnessing.run())

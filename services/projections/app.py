@@ -63,10 +63,10 @@ from services.projections.transparency.routes import (
 )
 from services.projections.transparency.served import ServedCollector
 from services.projections.views.competencies.reading import CompetenciesReader
-from services.projections.views.competencies.routes import get_competencies
+from services.projections.views.competencies.routes import get_competencies, get_competencies_grounds
 from services.projections.views.competencies.tables import CompetenciesView
 from services.projections.views.counts.reading import CountsReader
-from services.projections.views.counts.routes import get_branch_counts
+from services.projections.views.counts.routes import get_branch_counts, get_branch_counts_grounds
 from services.projections.views.counts.tables import CountsView
 from services.projections.views.entries.reading import EntriesReader
 from services.projections.views.entries.routes import get_entries, get_entry
@@ -176,11 +176,13 @@ def routes() -> list[HTTPRouteHandler]:
         get_certification_version,
         list_equivalences,
         get_competencies,
+        get_competencies_grounds,
         get_pathways,
         get_history,
         get_registration,
         get_certificate,
         get_branch_counts,
+        get_branch_counts_grounds,
         get_entries,
         get_entry,
         get_entry_proof,

@@ -26,7 +26,14 @@ ACCEPTED = ["2xx", "404", "409", "410", "422"]
 
 REFUSED = ["400", "401", "403", "404", "405", "409", "410", "413", "415", "422"]
 
-BEYOND_SCHEMAS = ["getBranchCounts", "listEntries", "postEvents", "postPersons", "rectifyPerson"]
+BEYOND_SCHEMAS = [
+    "getBranchCounts",
+    "getBranchCountsGrounds",
+    "listEntries",
+    "postEvents",
+    "postPersons",
+    "rectifyPerson",
+]
 """Operations that also refuse what their schemas cannot tell: parameters that exclude each other, tags of no kind, days
 to come, binary mode without its headers."""
 

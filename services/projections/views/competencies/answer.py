@@ -10,7 +10,7 @@ from contracts.facts import Bloc
 from contracts.facts.awards import Basis
 from contracts.facts.fact import date
 from contracts.facts.registrations import Family, Target
-from services.projections.views.competencies.fold import Certificate, Person, Validation
+from services.projections.views.competencies.fold import Certificate, Person, Registration, Validation
 
 
 class BlocKey(NamedTuple):
@@ -122,9 +122,6 @@ def _blocs(person: Person, catalogue: Mapping[BlocKey, Bloc], at: date) -> list[
 
 def _competences(person: Person, catalogue: Mapping[BlocKey, Bloc]) -> list[HeldCompetence]:
     """One row for each competence and bloc, labelled as when it was first acquired."""
-    first: dict[str, Validation] = {}
-    for validation in sorted(person.validations.values(), key=lambda held: (held.validated_on, held.position)):
-        first.setdefault(validation.bloc_id, validation)
     rows = chain.from_iterable(
         (
             HeldCompetence(
@@ -135,15 +132,28 @@ def _competences(person: Person, catalogue: Mapping[BlocKey, Bloc]) -> list[Held
             )
             for competence in catalogue[_key(validation)].competences
         )
-        for validation in first.values()
+        for validation in first_validations(person).values()
     )
     return sorted(rows, key=lambda row: (row.competence_id, row.bloc_id))
 
 
+def first_validations(person: Person) -> dict[str, Validation]:
+    """Of each bloc the live validation by which it was acquired first; of one day, the one recorded first."""
+    first: dict[str, Validation] = {}
+    for validation in sorted(person.validations.values(), key=lambda held: (held.validated_on, held.position)):
+        first.setdefault(validation.bloc_id, validation)
+    return first
+
+
 def _prior_level(person: Person) -> int | None:
-    """Of the earliest registration that gives one; of one day, the one recorded first."""
+    giving = registration_with_prior_level(person)
+    return None if giving is None else giving.prior_level
+
+
+def registration_with_prior_level(person: Person) -> Registration | None:
+    """The earliest registration that gives one; of one day, the one recorded first."""
     giving = [registration for registration in person.registrations.values() if registration.prior_level is not None]
-    return min(giving, key=lambda given: (given.registered_on, given.position)).prior_level if giving else None
+    return min(giving, key=lambda given: (given.registered_on, given.position), default=None)
 
 
 def _levels(person: Person) -> list[int]:

@@ -1,4 +1,4 @@
-"""GET /v1/persons/{id}/competencies."""
+"""GET /v1/persons/{id}/competencies, and what the answer rests on."""
 
 from datetime import date
 from typing import Annotated
@@ -12,6 +12,7 @@ from services.edge.operations import problems
 from services.edge.tokens import Requires
 from services.projections.answers import AsOf, MinPosition, answered, positioned_problems
 from services.projections.views.competencies.answer import Competencies
+from services.projections.views.competencies.grounds import Grounds
 from services.projections.views.competencies.reading import CompetenciesReader
 
 At = Annotated[
@@ -47,3 +48,25 @@ async def get_competencies(
     """Certificates, blocs of competences and competences of a person, and the registrations that are open."""
     answer, day = await competencies.answer(person_id, at=at, as_of=as_of, min_position=min_position)
     return answered(answer, position=answer.position, variant=day.isoformat())
+
+
+@get(
+    "/v1/persons/{person_id:str}/competencies/grounds",
+    operation_id="getCompetenciesGrounds",
+    summary="What the answer about a person rests on",
+    tags=["Persons"],
+    guards=[Requires("persons:read", about="person"), Requires("log:read")],
+    opt=problems(410),
+    dependencies={"competencies": Provide(provide_competencies)},
+    exception_handlers=positioned_problems,
+)
+async def get_competencies_grounds(
+    *,
+    competencies: NamedDependency[CompetenciesReader],
+    person_id: FromPath[str],
+    as_of: AsOf = None,
+    min_position: MinPosition = None,
+) -> Response[Grounds]:
+    """For each row of the competencies, the positions of the events that it comes from."""
+    answer = await competencies.grounds(person_id, as_of=as_of, min_position=min_position)
+    return answered(answer, position=answer.position, variant="grounds")

@@ -1,16 +1,19 @@
 """How counts come out of the tables, now and as of a position."""
 
+import contextlib
 from collections import defaultdict
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any, NamedTuple
 
 import asyncpg
 
-from services.projections.builds import read_build
+from services.projections.builds import Connection, read_build
 from services.projections.moments import Moments
 from services.projections.positions import Positions
 from services.projections.views.counts.answer import Counts, Total, YearFacts, counts
 from services.projections.views.counts.fold import ALL_BRANCHES
+from services.projections.views.counts.grounds import CountGrounds, Wanted, changes_of, count_grounds
 from services.projections.views.counts.tables import CountsView
 
 # $1: schema, $2: a position. Returns how many events up to there wait for a repair.
@@ -38,6 +41,27 @@ WHERE year BETWEEN $1 AND $2 {until} ORDER BY year, position DESC
 """
 
 
+class Snapshot(NamedTuple):
+    """The tables at one moment: their schema, the position asked for, and how many events up to there are missing."""
+
+    connection: Connection
+    schema: str
+    position: int
+    parked: int
+
+
+@contextlib.asynccontextmanager
+async def snapshot(pool: asyncpg.Pool, as_of: int | None) -> AsyncIterator[Snapshot]:
+    """as_of: a position that the view has reached; None: what the view knows by now."""
+    async with pool.acquire() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
+        build = await read_build(connection, CountsView.name)
+        assert build is not None, "the view's migration makes its row"
+        build.check_layout(CountsView())
+        position = build.position if as_of is None else as_of
+        parked = await connection.fetchval(_PARKED, build.schema, position) if build.parked else 0
+        yield Snapshot(connection, build.schema, position, parked)
+
+
 class Found(NamedTuple):
     """What the view knows of some years at a position; `parked` events up to there are missing in it."""
 
@@ -57,16 +81,8 @@ class CountsTables:
 
         as_of: a position that the view has reached; None: what the view knows by now.
         """
-        async with (
-            self._pool.acquire() as connection,
-            connection.transaction(isolation="repeatable_read", readonly=True),
-        ):
-            build = await read_build(connection, CountsView.name)
-            assert build is not None, "the view's migration makes its row"
-            build.check_layout(CountsView())
-            position = build.position if as_of is None else as_of
-            parked = await connection.fetchval(_PARKED, build.schema, position) if build.parked else 0
-            statement = partial(_statement, build.schema, as_of)
+        async with snapshot(self._pool, as_of) as (connection, schema, position, parked):
+            statement = partial(_statement, schema, as_of)
             of_branch = ALL_BRANCHES if branch is None else branch
             totals = await connection.fetch(*statement(_TOTALS, "cell", "delta", first, last, branch))
             persons = await connection.fetch(*statement(_PERSONS, "persons", "persons_delta", first, last, of_branch))
@@ -101,9 +117,25 @@ class CountsReader:
     """Says what the branch counts."""
 
     def __init__(self, pool: asyncpg.Pool, positions: Positions, moments: Moments) -> None:
+        self._pool = pool
         self._tables = CountsTables(pool)
         self._positions = positions
         self._moments = moments
+
+    async def grounds(
+        self, wanted: Wanted, *, as_of: str | None, min_position: int | None, after: int, limit: int
+    ) -> tuple[CountGrounds, int]:
+        """What a figure rests on, and how many events are missing. Raises as `answer` does."""
+        moment = await self._moment(as_of, min_position)
+        async with snapshot(self._pool, moment) as (connection, schema, position, parked):
+            value, changes = await changes_of(connection, schema, wanted, until=position, after=after, limit=limit + 1)
+        return count_grounds(wanted, value, changes, position=position, limit=limit), parked
+
+    async def _moment(self, as_of: str | None, min_position: int | None) -> int | None:
+        """The position asked for, None for what is known by now, once the view has reached both."""
+        if min_position is not None:
+            await self._positions.reached(CountsView.name, min_position)
+        return None if as_of is None else (await self._moments.moment(CountsView.name, as_of)).position
 
     async def answer(
         self,
@@ -119,12 +151,8 @@ class CountsReader:
 
         everything: also the rows that are too small to be public. Raises Malformed, and Unavailable when the view lags.
         """
-        if min_position is not None:
-            await self._positions.reached(CountsView.name, min_position)
-        moment = None if as_of is None else await self._moments.moment(CountsView.name, as_of)
-        position, parked, known = await self._tables.years(
-            first, last, branch=branch, as_of=None if moment is None else moment.position
-        )
+        moment = await self._moment(as_of, min_position)
+        position, parked, known = await self._tables.years(first, last, branch=branch, as_of=moment)
         years = range(first, last + 1)
         nothing = YearFacts((), 0, None)
         return (

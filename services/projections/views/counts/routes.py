@@ -1,4 +1,4 @@
-"""GET /v1/branch/counts."""
+"""GET /v1/branch/counts, and what its figures rest on."""
 
 from typing import Annotated
 
@@ -8,10 +8,13 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import QueryParameter
 
 from contracts.facts.fact import whole
+from contracts.facts.registrations import Family, ReportingStatus
 from contracts.problems import Malformed, Unauthenticated
-from services.edge.tokens import Caller
+from services.edge.tokens import Caller, Requires
 from services.projections.answers import AsOf, MinPosition, answered
 from services.projections.views.counts.answer import Counts, Years
+from services.projections.views.counts.fold import NO_REGION
+from services.projections.views.counts.grounds import CountGrounds, Figure, Wanted
 from services.projections.views.counts.reading import CountsReader
 
 YEARS_MAX = 100
@@ -23,6 +26,26 @@ Branch = Annotated[
     str | None,
     QueryParameter(pattern=whole("[a-z0-9][a-z0-9-]{1,63}"), description="Only what candidates of this branch did."),
 ]
+
+
+GROUNDS_MAX = 10_000
+NO_REGION_NAME = "none"
+
+OfYear = Annotated[int, QueryParameter(name="year", ge=1, le=9_999, description="The year.")]
+OfFigure = Annotated[Figure, QueryParameter(name="figure", description="Which figure of the year.")]
+OfCertification = Annotated[
+    str | None, QueryParameter(pattern=whole("[a-z0-9][a-z0-9-]{1,63}"), description="Of this certification alone.")
+]
+OfFamily = Annotated[Family | None, QueryParameter(description="Of this family alone.")]
+OfStatus = Annotated[ReportingStatus | None, QueryParameter(name="status", description="Of this status alone.")]
+OfRegion = Annotated[
+    str | None,
+    QueryParameter(
+        pattern=whole("[0-9]{2,3}|none"), description="Of this region alone; `none`: where nobody named one."
+    ),
+]
+After = Annotated[int, QueryParameter(ge=0, le=2**63 - 1, description="Only events behind this position.")]
+Limit = Annotated[int, QueryParameter(ge=1, le=GROUNDS_MAX, description="At most so many events.")]
 
 
 async def provide_counts(state: State) -> CountsReader:
@@ -64,6 +87,50 @@ async def get_branch_counts(
     response = answered(content, position=position, variant="all" if everything else "public", parked=parked)
     response.headers["Vary"] = "Authorization"
     return response
+
+
+@get(
+    "/v1/branch/counts/grounds",
+    operation_id="getBranchCountsGrounds",
+    summary="What a figure of the branch rests on",
+    tags=["Branch"],
+    guards=[Requires("log:read")],
+    dependencies={"counts": Provide(provide_counts)},
+)
+async def get_branch_counts_grounds(
+    *,
+    counts: NamedDependency[CountsReader],
+    year: OfYear,
+    figure: OfFigure,
+    branch: Branch = None,
+    certification_id: OfCertification = None,
+    family: OfFamily = None,
+    reporting_status: OfStatus = None,
+    region: OfRegion = None,
+    after: After = 0,
+    limit: Limit = 1_000,
+    as_of: AsOf = None,
+    min_position: MinPosition = None,
+) -> Response[CountGrounds]:
+    """Every event that changed a figure, and by how much: together they add up to it.
+
+    For the page behind `next_after` give `as_of` the `position` of the first, so that all pages are of one moment.
+    """
+    of = (certification_id, family, reporting_status, branch, NO_REGION if region == NO_REGION_NAME else region)
+    _refuse_what_is_not_counted(figure, of)
+    wanted = Wanted(year, figure, *of)
+    answer, parked = await counts.grounds(wanted, as_of=as_of, min_position=min_position, after=after, limit=limit)
+    return answered(answer, position=answer.position, variant="grounds", parked=parked)
+
+
+def _refuse_what_is_not_counted(figure: Figure, of: tuple[str | None, ...]) -> None:
+    """Persons are counted by branch alone, objectives are the year's."""
+    certification_id, family, reporting_status, branch, region = of
+    finer = any(given is not None for given in (certification_id, family, reporting_status, region))
+    if figure == "objective" and (finer or branch is not None):
+        raise Malformed("An objective is that of the year: give nothing beside it.", figure=figure)
+    if figure == "persons" and finer:
+        raise Malformed("Persons are counted for a year and a branch: give no other.", figure=figure)
 
 
 def _span(year: int | None, first: int | None, last: int | None) -> tuple[int, int]:

@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 from services.audit.answers import Registry
 from services.audit.checkpoints import check_consistency_with, check_root, check_signature, check_witnesses, read_note
@@ -15,7 +14,7 @@ from services.audit.counts import check_counts
 from services.audit.findings import CouldNotCheck, Report
 from services.audit.reading import Reading
 from services.audit.requests import Remote
-from services.audit.sources import CHECKPOINT, Files, Folder, Served
+from services.audit.sources import Files, Folder, Served
 from services.audit.things import History, check_certificates, check_persons
 from services.projections.transparency.note import Checkpoint, NoteRefused, Verifier, open_checkpoint
 from services.registry.proposals import paris_day
@@ -24,33 +23,30 @@ Told = Callable[[str, int, int], None]
 """Hears what is being looked at, how many of it have been, and of how many."""
 
 
-class Source(NamedTuple):
-    """Where the log is. remote: what answers questions too; None for a mere copy of the files."""
+class Source:
+    """Where the log is: its files, and what answers questions about it."""
 
-    files: Files
-    remote: Remote | None
+    def __init__(self, files: Files, remote: Remote | None = None) -> None:
+        self.files = files
+        self._remote = remote
+
+    @property
+    def remote(self) -> Remote | None:
+        """None where there is a mere copy of the files; known once the checkpoint has been read."""
+        return None if isinstance(self.files, Served) and self.files.is_copy else self._remote
 
 
 @contextmanager
 def opened(address: str, token: str | None) -> Iterator[Source]:
     """A registry, a static server's copy of its log, or a folder with one."""
     if "://" not in address:
-        yield Source(Folder(Path(address)), None)
+        yield Source(Folder(Path(address)))
         return
     remote = Remote(address, token)
     try:
-        copy = Served(remote, "")
-        yield Source(copy, None) if _is_copy(remote) else Source(Served(remote, "log/"), remote)
+        yield Source(Served(remote), remote)
     finally:
         remote.close()
-
-
-def _is_copy(remote: Remote) -> bool:
-    """Whether the files are at the address itself, as those of a registry are not."""
-    try:
-        return remote.get(f"log/{CHECKPOINT}").status == 404 and remote.get(CHECKPOINT).status == 200
-    except CouldNotCheck:
-        return False
 
 
 class Audit:

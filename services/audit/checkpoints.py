@@ -15,8 +15,8 @@ from services.projections.transparency.note import (
 )
 from services.projections.transparency.note import read_note as read_signed
 from services.projections.transparency.policy import Policy
-from services.projections.transparency.tiles import Tile
-from services.projections.transparency.tree import ProofRefused, Tree, check_consistency
+from services.projections.transparency.tiles import TILE_WIDTH, Tile, tile_at
+from services.projections.transparency.tree import Edge, ProofRefused, Tree, check_consistency, split
 
 
 def read_note(files: Files) -> str:
@@ -85,20 +85,43 @@ def check_consistency_with(check: Check, older: Checkpoint, newer: Checkpoint, f
         return
     tree = Tree(newer.size, lambda tile: _tile(files, tile))
     try:
-        proof = tree.consistency(older.size)
-        check_consistency(older.size, older.root, newer.size, newer.root, proof)
-    except ProofRefused as error:
-        if tree.root() != newer.root:
-            check.find("tiles-not-signed", f"The tiles do not add up to the signed root of size {newer.size}.")
-            return
+        check_consistency(older.size, older.root, newer.size, newer.root, tree.consistency(older.size))
+    except ProofRefused:
+        _explain(check, older, newer, files)
+    check.covered = f"size {older.size} to size {newer.size}"
+
+
+def _explain(check: Check, older: Checkpoint, newer: Checkpoint, files: Files) -> None:
+    """Why there is no proof: all hashes of entries tell whether the history is another one, or only the tiles are."""
+    root_then, root_now = _roots(files, older.size, newer.size)
+    if root_now != newer.root:
+        said = f"The tiles do not add up to the signed root of size {newer.size}: they prove nothing of the past."
+        check.find("tiles-not-signed", said)
+    elif root_then != older.root:
         check.find(
             "history-rewritten",
-            f"The log of size {newer.size} does not begin with the {older.size} entries that it signed before: "
-            f"{error}. Both signed checkpoints together prove it to anybody.",
+            f"The tiles add up to the signed root of size {newer.size}, but their first {older.size} entries to "
+            "another root than the one that was signed before: the log's key has signed two histories.",
             size=newer.size,
             size_before=older.size,
+            root_signed_before=older.root.hex(),
+            root_by_the_tiles=root_then.hex(),
         )
-    check.covered = f"size {older.size} to size {newer.size}"
+    else:
+        said = "Tiles above level 0 are not what those below them add up to; the history is the one signed before."
+        check.find("tile-differs", said)
+
+
+def _roots(files: Files, then: int, now: int) -> tuple[bytes, bytes]:
+    """The roots over the first hashes of entries, and over all of them."""
+    edge = Edge()
+    root_then = edge.root()
+    for number in range(-(-now // TILE_WIDTH)):
+        for leaf in split(_tile(files, tile_at(0, number, now))):
+            edge.append(leaf)
+            if edge.size == then:
+                root_then = edge.root()
+    return root_then, edge.root()
 
 
 def check_root(check: Check, checkpoint: Checkpoint, files: Files) -> None:

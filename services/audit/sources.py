@@ -40,14 +40,27 @@ class Folder:
 
 
 class Served:
-    """The files under a prefix of an address."""
+    """The files of a registry, or of a static server's copy of them at the address itself.
 
-    def __init__(self, remote: Remote, prefix: str) -> None:
+    is_copy: which of the two, known once the checkpoint has been read.
+    """
+
+    def __init__(self, remote: Remote) -> None:
         self._remote = remote
-        self._prefix = prefix
+        self.is_copy = False
 
     def read(self, path: str, bytes_max: int) -> bytes:
-        answer = self._remote.get(f"{self._prefix}{path}", bytes_max)
+        try:
+            return self._read("" if self.is_copy else "log/", path, bytes_max)
+        except Withheld:
+            if self.is_copy or path != CHECKPOINT:
+                raise
+            content = self._read("", path, bytes_max)
+            self.is_copy = True
+            return content
+
+    def _read(self, prefix: str, path: str, bytes_max: int) -> bytes:
+        answer = self._remote.get(f"{prefix}{path}", bytes_max)
         if answer.status == 200:
             return answer.content
         raise answer.refusal(path)

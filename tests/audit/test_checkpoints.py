@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.projections.transparency.note import Checkpoint, Signer, new_key
 from services.projections.transparency.policy import Policy, parse_policy
+from services.projections.transparency.tiles import tile_at
 from services.projections.transparency.tree import EMPTY_ROOT
 from tests.audit.history import SIGNER, Published, audited, check_of, entries_of, found, objectives, states
 
@@ -92,6 +93,15 @@ def test_no_files_are_no_lie(tmp_path: Path) -> None:
     report = audited(tmp_path)
     assert (report.verdict, found(report)) == ("UNCHECKED", [])
     assert check_of(report, "signature").left_out == ["checkpoint is not in the folder"]
+
+
+def test_a_tile_above_that_lies_is_no_other_history(log: Published) -> None:
+    older = log.note
+    log.grow(LOG[300:])
+    tile = tile_at(1, 0, log.size)
+    log.write(tile, bytes(len(log.read(tile))))
+    report = audited(log.folder, since=older)
+    assert found(report) == [("consistency", "tile-differs", None), ("tiles", "tiles-not-signed", None)]
 
 
 # Witnesses

@@ -1,6 +1,8 @@
 """`certibranche audit` as an auditor runs it: options, exit codes, reports."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -122,6 +124,12 @@ def test_a_policy_names_the_log_its_witnesses_and_their_quorum(log: Published, t
 @pytest.mark.parametrize("options", [["--persons", "some"], ["--report", "report.pdf"]])
 def test_what_is_not_understood_is_refused(log: Published, options: Sequence[str]) -> None:
     assert run(log.folder, *options).exit_code == 2
+
+
+def test_the_auditors_program_loads_no_database_code() -> None:
+    code = "import sys, services.audit.command; print({'asyncpg', 'litestar', 'nats'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout == "set()\n"
 
 
 # Reports

@@ -62,6 +62,12 @@ def test_nearly_all_that_can_happen_is_allowed_again(tmp_path: Path) -> None:
     assert (report.verdict, found(report)) == ("HELD", [])
 
 
+def test_things_whose_tags_are_kept_alike_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.audit.spool.hash", len, raising=False)
+    entries = Lived(EVERYTHING).entries()
+    assert judged(entries, a_bundle=1) == []
+
+
 def test_every_fact_has_a_command() -> None:
     for fact in usual_facts().values():
         command_of(fact)

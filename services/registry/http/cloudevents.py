@@ -58,7 +58,8 @@ def from_json(value: Any) -> PostedEvent:
         raise Malformed("A CloudEvent is a JSON object.")
     if "data_base64" in value:
         raise Malformed("data_base64 is not taken; give data as JSON.")
-    if not is_json(media_type(_optional(value, "datacontenttype") or "application/json")):
+    content_type = _optional(value, "datacontenttype")
+    if content_type is not None and not is_json(media_type(content_type)):
         raise UnsupportedMediaType("data must be JSON: datacontenttype is application/json.")
     return _checked(value, value.get("data"))
 

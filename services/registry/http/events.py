@@ -1,5 +1,6 @@
 """`POST /v1/events`: one event, a batch, or a stream of them."""
 
+import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
@@ -21,6 +22,9 @@ from services.registry.http.single_event import EVENT_BYTES_MAX, event_of, is_si
 from services.registry.proposals import refuse
 
 BODY_BYTES_MAX = 64 << 20
+
+LINES_AT_ONCE = 32
+"""So many lines of a stream are read before others have their turn: the log's writer, and other callers."""
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -101,9 +105,28 @@ async def _batch(body: bytes, caller: Caller, log: LogWriter, *, atomic: bool) -
 
 
 async def _stream(lines: AsyncIterator[list[Line]], caller: Caller, log: LogWriter) -> AsyncGenerator[bytes, None]:
+    """A result for each line, in order, as they commit. The next lines are read while those before are recorded."""
+    ahead = asyncio.create_task(_proposals(lines, caller))
+    try:
+        while proposals := await ahead:
+            ahead = asyncio.create_task(_proposals(lines, caller))
+            outcomes = await log.append(proposals)
+            yield b"".join([result(outcome) + b"\n" for outcome in outcomes])
+    finally:
+        ahead.cancel()
+        await asyncio.gather(ahead, return_exceptions=True)
+
+
+async def _proposals(lines: AsyncIterator[list[Line]], caller: Caller) -> list[Proposal]:
+    """What the next lines propose; nothing after the last one."""
+    proposals: list[Proposal] = []
     async for batch in lines:
-        for outcome in await log.append([_proposal(_value(line), caller) for line in batch]):
-            yield result(outcome) + b"\n"
+        for line in batch:
+            proposals.append(_proposal(_value(line), caller))
+            if len(proposals) % LINES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        break
+    return proposals
 
 
 def _value(line: Line) -> Any:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from contracts.problems import Malformed
 
@@ -36,13 +37,18 @@ def _constant(text: str) -> None:
     raise Malformed(f"{text} is not JSON.")
 
 
+_quick = msgspec.json.Decoder(float_hook=_number)
+_as_decoded = msgspec.json.Encoder()
+
 _decoder = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number, parse_constant=_constant)
 _lenient = json.JSONDecoder(object_pairs_hook=_Members, parse_float=_number, parse_constant=_constant)
 
 
 def parse(content: bytes) -> Any:
     """The value of JSON content; raises Malformed."""
-    value = _parse(_decoder, content)
+    value = _written_plainly(content)
+    if value is UNSET:
+        value = _parse(_decoder, content)
     if content.count(b"{") + content.count(b"[") > DEPTH_MAX and _is_deeper(value, DEPTH_MAX):
         raise _too_deep()
     return value
@@ -50,10 +56,25 @@ def parse(content: bytes) -> Any:
 
 def items(content: bytes) -> list[Any]:
     """The items of a JSON array: values, or the problem of one with a member twice. Raises Malformed."""
-    values = _parse(_lenient, content)
+    plain = _written_plainly(content)
+    values = _parse(_lenient, content) if plain is UNSET else plain
     if type(values) is not list:
         raise Malformed("The content is not a JSON array.")
-    return [_item(value) for value in values]
+    if plain is UNSET:
+        return [_item(value) for value in values]
+    return [_too_deep() if _is_deeper(value, DEPTH_MAX) else value for value in values]
+
+
+def _written_plainly(content: bytes) -> Any:
+    """The value of content as most programs write it, without spaces and needless escapes; UNSET of any other.
+
+    Quick: where the value is written as the same bytes again, no member was in it twice, and no number in another form.
+    """
+    try:
+        value = _quick.decode(content)
+        return value if _as_decoded.encode(value) == content else UNSET
+    except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
+        return UNSET
 
 
 def _item(value: Any) -> Any:

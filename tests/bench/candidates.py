@@ -24,11 +24,12 @@ TURNS_BEFORE = 30
 
 
 class Persons(msgspec.Struct, frozen=True):
-    """A run of generated persons with so many events each."""
+    """Generated persons with so many events each: every `stride`-th from the first on."""
 
     first: int
     count: int
     events: int
+    stride: int = 1
 
 
 class Candidates:
@@ -36,7 +37,7 @@ class Candidates:
 
     def __init__(self, persons: Persons) -> None:
         self._persons = persons
-        self._numbers = list(range(persons.first, persons.first + persons.count))
+        self._numbers = [persons.first + n * persons.stride for n in range(persons.count)]
         random.shuffle(self._numbers)
         self._taken = 0
         self._first_turn = random.randrange(TURNS_BEFORE)

@@ -37,9 +37,9 @@ class Contestant:
         """Conditional appends and nothing else."""
         return await load.tasks(partial(self._recorded, bare), callers, seconds)
 
-    async def read(self, persons: str, callers: int, seconds: float) -> Sample:
+    async def read(self, persons: str, callers: int, seconds: float, limit: int | None = None) -> Sample:
         """Boundaries read and folded: decisions that are refused in the end."""
-        return await load.tasks(partial(self._refused, self._candidates[persons].refused), callers, seconds)
+        return await load.tasks(partial(self._refused, self._candidates[persons].refused), callers, seconds, limit)
 
     async def replay(self, seconds: float, *, decoded: bool) -> Sample:
         """The whole log, in pages, however long it takes: once, and again until the seconds are over."""

@@ -64,7 +64,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
             enter = stack.enter_async_context
             await enter(keys.kept_fresh())
             reader = await enter(registry.recording(app.state, settings.database_url, ring))
-            checks["database"], checks["vault"] = _reachable(reader), app.state["vault"].check_begun
+            checks["database"], checks["vault"] = _reachable(reader), app.state["vault"].check_ready
             reading = projections.reading(app.state, settings.database_url, tiles=settings.tiles)
             checks.update(await enter(reading))
             # What one side needs of the other, which neither imports.

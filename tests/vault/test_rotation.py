@@ -204,6 +204,23 @@ async def test_nobody_waits_and_nobody_is_doubled_meanwhile(site: Site, other: S
     assert (await site.facts()).count("person.registered") == len(people) == len(await site.rows("person"))
 
 
+async def test_between_two_versions_of_fingerprints_everybody_is_found_by_either(filled: Filled, other: Site) -> None:
+    """A rotation that stopped when some fingerprints were made anew: what is known is found, what is new is one."""
+    site = filled.site
+    assert await killed_at(site.url, site.folder, rotate_fingerprints, stop_at=4, answered=True)
+    versions = [row["fingerprint_version"] for row in await site.rows("person")]
+    assert set(versions) == {1, 2}
+    await filled.check(site)
+    await filled.check(other)
+    identity = somebody()
+    one, same = await asyncio.gather(site.register(identity), other.register(identity))
+    assert one == same
+    await other.vault.rectify(one, into(somebody()), "tests", names_nir=False)
+    assert await site.register(identity) != one
+    await gone_on(site, rotate_fingerprints)
+    await filled.check(other)
+
+
 async def _rotate_often(site: Site) -> None:
     for _ in range(2):
         await rotate_fingerprints(site)
@@ -249,10 +266,12 @@ async def test_a_process_without_the_key_says_so_and_goes_on_once_it_has_it(site
         with pytest.raises(MasterKeyMissing) as missing:
             await late.register(somebody())
         assert missing.value.status == 503
-        with pytest.raises(MasterKeyMissing):
-            await late.vault.identity(person_id)
+        for asked in (late.vault.identity(person_id), late.vault.check_ready()):
+            with pytest.raises(MasterKeyMissing):
+                await asked
         (key,) = site.folder.iterdir()
         (elsewhere / key.name).write_bytes(key.read_bytes())
+        await late.vault.check_ready()
         assert await late.vault.identity(person_id) == (person_id, identity)
         assert await late.register(identity) == person_id
 

@@ -42,6 +42,8 @@ SELECT * FROM vault.person WHERE person_id = $1 OR kept_id = $1 ORDER BY kept_id
 
 _STILL = "SELECT * FROM vault.person WHERE person_id = $1 AND kept_id IS NULL"
 
+_CURRENT = "SELECT key_id FROM vault.master_key WHERE state = 'CURRENT'"
+
 _IS_ERASED = "SELECT EXISTS (SELECT FROM vault.erasure WHERE person_id = $1)"
 
 
@@ -103,6 +105,11 @@ class Vault:
         """Raise Unavailable before `begin` has succeeded: who was erased may still be in the vault."""
         if not self._begun:
             raise Unavailable("The vault has not followed the log to its end yet.", retry_after_s=2)
+
+    async def check_ready(self) -> None:
+        """Raise Unavailable before `begin` has succeeded, MasterKeyMissing where this process lacks the current key."""
+        await self.check_begun()
+        self._ring.find(await self._pool.fetchval(_CURRENT))
 
     async def register(self, identities: Sequence[Identity], requested_by: str) -> list[Registered]:
         """The persons of identities, in order: those known already under their id, the others newly registered.

@@ -73,8 +73,7 @@ class Fact(Part, domain.Decision, frozen=True, kw_only=True):
     @classmethod
     def of(cls, command: Part, **derived: Any) -> Self:
         """The fact that a command brings about: what it says, completed by what the registry derives."""
-        said = {member: getattr(command, member) for member in command.__struct_fields__}
-        return cls(**(said | derived))
+        return cls(**(msgspec.structs.asdict(command) | derived))
 
     def as_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__struct_fields__}

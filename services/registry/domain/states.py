@@ -45,11 +45,15 @@ def folds(**into: Iterable[Iterable[type[Fact]]]) -> Callable[[S], S]:
             members.setdefault(fact_type, []).append(member)
 
     def folding(names: list[str]) -> Callable[[Any, Fact], None]:
-        def fold(slice_: Any, fact: Fact) -> None:
+        def fold_all(slice_: Any, fact: Fact) -> None:
             for name in names:
                 getattr(slice_, name).apply(fact, slice_.last_known_position)
 
-        return fold
+        def fold(slice_: Any, fact: Fact) -> None:
+            getattr(slice_, name).apply(fact, slice_.last_known_position)
+
+        name, *others = names
+        return fold_all if others else fold
 
     def decorate(slice_type: S) -> S:
         for fact_type, names in members.items():
@@ -171,24 +175,33 @@ class Person:
         """Of validations and awards, by their id; certificate numbers in lower case (A4)."""
 
     def apply(self, fact: Any, position: int) -> None:
-        match fact:
-            case PersonRegistered():
-                self.registered[fact.person_id] = position
-            case PersonErased():
-                self.erased[fact.person_id] = position
+        match fact:  # the frequent ones first: a boundary may have many
+            case CandidateRegistered() | EvaluationRecorded() | RegistrationClosed():
+                self._registration(fact).apply(fact, position)
             case BlocValidated():
                 self.validations[fact.validation_id] = fact
                 self.positions[fact.validation_id] = position
+            case PersonRegistered():
+                self.registered[fact.person_id] = position
+            case CertificateAwarded():
+                self.certificates[fact.certificate_number.lower()] = fact
+                self.positions[fact.certificate_number.lower()] = position
+                self._registration(fact).apply(fact, position)
+            case RegistrationReopened() | EvaluationCorrected():
+                self._registration(fact).apply(fact, position)
+            case PersonErased():
+                self.erased[fact.person_id] = position
             case BlocInvalidated():
                 self.validations.pop(fact.validation_id, None)
             case CertificateRevoked():
                 self.certificates.pop(fact.certificate_number.lower(), None)
-            case CertificateAwarded():
-                self.certificates[fact.certificate_number.lower()] = fact
-                self.positions[fact.certificate_number.lower()] = position
-        if isinstance(fact, (*REGISTRATION, *EVALUATIONS)):
-            registration = self.registrations.setdefault(fact.registration_id, Registration(fact.registration_id))
-            registration.apply(fact, position)
+
+    def _registration(self, fact: Any) -> Registration:
+        """The registration that a fact is about."""
+        registration = self.registrations.get(fact.registration_id)
+        if registration is None:
+            registration = self.registrations[fact.registration_id] = Registration(fact.registration_id)
+        return registration
 
     def open_registrations(self) -> list[Registration]:
         return [r for r in self.registrations.values() if r.state == "OPEN"]

@@ -97,8 +97,8 @@ def _handler(slice_type: MetaPerspective, fact_type: type[Fact]) -> Callable[[An
     As in the library a handler names the members that it wants; one that names `fact` gets the fact itself. The
     library's own dispatch reads the signature each time, which costs five times as much.
     """
-    function = domain.decorated_funcs.get((slice_type, fact_type))
-    if function is None:
+    folding = (domain.decorated_funcs.get((slice_type, kind)) for kind in fact_type.__mro__)
+    if (function := next(filter(None, folding), None)) is None:
         return None
     names = list(inspect.signature(function).parameters)[1:]
     if names == ["fact"]:

@@ -21,6 +21,7 @@ Make = Callable[[], Slice[Fact]]
 Wanted = dict[str, int]
 """The types wanted of each tag, as the sum of their bits."""
 
+
 BITS: dict[type[Fact], int] = {fact_type: 1 << index for index, fact_type in enumerate(FACTS.values())}
 """One bit for each type of fact, of this process alone."""
 
@@ -33,6 +34,12 @@ class Folded(NamedTuple):
     slice: Slice[Fact]
     wanted: Wanted
     missing: Wanted
+
+
+@cache
+def _bit(fact_type: type[Fact]) -> int:
+    """The bit of a type, or of the subclass that facts of the log have."""
+    return BITS[FACTS[fact_type.type_name()]]
 
 
 @cache
@@ -85,9 +92,9 @@ class Boundary:
         known = [(facts, wanted[tag]) for tag in wanted if (facts := self._facts.get(tag))]
         if len(known) == 1:
             ((facts, bits),) = known
-            placed = [fact for fact in facts if BITS[type(fact[1])] & bits]
+            placed = [fact for fact in facts if _bit(type(fact[1])) & bits]
         else:
-            found = {fact[0]: fact for facts, bits in known for fact in facts if BITS[type(fact[1])] & bits}
+            found = {fact[0]: fact for facts, bits in known for fact in facts if _bit(type(fact[1])) & bits}
             placed = sorted(found.values(), key=_position)
         for position, fact in placed:
             folded.last_known_position = position

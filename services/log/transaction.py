@@ -15,6 +15,7 @@ from contracts.envelope import decode
 from contracts.facts import FACTS
 from contracts.facts.fact import REFERENCE
 from contracts.problems import Problem, Unavailable
+from contracts.unchecked import fact_of
 from services.log.boundary import BITS, Boundary, Folded, Wanted
 from services.log.group import Group, Receipt
 from services.log.proposal import Circumstances, Outcome, Placed, Recorded, Reference, Unit
@@ -197,7 +198,7 @@ class Transactor:
         rows: list[Any] = await connection.fetch(_LOOK, keys, tags, [self._mask(bits) for bits in wanted.values()])
         for what, ordinal, position, at, type_id, key, content, entry in rows:
             if what == 2:
-                events.append((tags[ordinal - 1], (position, decode(entry, self._type_names[type_id]).data)))
+                events.append((tags[ordinal - 1], (position, fact_of(entry, self._type_names[type_id]))))
             elif what == 1:
                 receipts[key] = Receipt(content, Recorded(position, self._type_names[type_id], entry, repeated=True))
             else:
@@ -224,6 +225,6 @@ class Transactor:
         """The stored types that these types of facts have, all their versions, as the sum of 2 ^ type."""
         mask = self._type_masks.get(bits)
         if mask is None:
-            names = (n for fact_type, bit in BITS.items() if bit & bits for n in fact_type.wire_names())
+            names = (n for fact_type in FACTS.values() if BITS[fact_type] & bits for n in fact_type.wire_names())
             mask = self._type_masks[bits] = sum(1 << self._type_ids[name] for name in names)
         return mask

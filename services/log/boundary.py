@@ -4,7 +4,6 @@ A slice's boundary may grow with what it has folded (evaluation → registration
 again until its boundary stops growing; what is missing on the way is read for the whole group in one statement.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 from eventsourcing.dcb.domain import Selector, Slice
 
+from contracts.boundaries import Unused
 from contracts.facts import FACTS, Fact
 from contracts.problems import Problem
 from services.log.proposal import BUGS, Placed
@@ -22,8 +22,14 @@ Wanted = dict[str, int]
 """The types wanted of each tag, as the sum of their bits."""
 
 
-BITS: dict[type[Fact], int] = {fact_type: 1 << index for index, fact_type in enumerate(FACTS.values())}
+BITS: dict[type[Fact], int] = {fact_type: 1 << index for index, fact_type in enumerate(FACTS.values(), 1)}
 """One bit for each type of fact, of this process alone."""
+
+UNUSED = 1
+"""The bit beside them: the tag should not have been used yet."""
+
+EVERY = -1
+"""All bits there may be."""
 
 _position = itemgetter(0)
 
@@ -55,6 +61,8 @@ def wanted_by(folded: Slice[Fact]) -> Wanted:
     for selector in (boundary,) if isinstance(boundary, Selector) else boundary:
         (tag,) = selector.tags
         wanted[tag] = wanted.get(tag, 0) | _bits(tuple(selector.types))
+        if isinstance(selector, Unused):
+            wanted[tag] |= UNUSED
     return wanted
 
 
@@ -62,13 +70,18 @@ class Boundary:
     """The facts read so far and, behind them, those that the running group has decided.
 
     Kept from group to group while no other writer appends: what was read then still is all there is.
+
+    assuming: whether tags that should not have been used yet are taken to be so. assumed: those of which this was of
+    importance; who writes must make sure of them.
     """
 
     def __init__(self) -> None:
+        self.assuming = False
+        self.assumed: list[str] = []
         self._read: Wanted = {}
         self._facts: dict[str, list[Placed]] = {}
         self._journal: list[str] = []
-        self._touched: Counter[str] = Counter()
+        self._touched: dict[str, int] = {}
         self._size = 0
 
     def fold(self, make: Make, begun: Folded | None = None) -> Folded:
@@ -79,13 +92,22 @@ class Boundary:
         folded, wanted = (begun.slice, begun.wanted) if begun else (make(), None)
         wanted = wanted_by(folded) if wanted is None else wanted
         while True:
-            missing = {tag: bits for tag, bits in wanted.items() if bits & ~self._read.get(tag, 0)}
+            missing = {tag: bits for tag, bits in wanted.items() if bits & ~self._read.get(tag, UNUSED)}
+            if self.assuming and missing:
+                missing = self._not_assumed(missing)
             if missing or not self._replay(folded, wanted):
                 return Folded(folded, wanted, missing)
             grown = wanted_by(folded)
             if grown == wanted:
                 return Folded(folded, wanted, missing)
             folded, wanted = make(), grown
+
+    def _not_assumed(self, missing: Wanted) -> Wanted:
+        """What is missing still when all that should be unused is."""
+        assumed = [tag for tag, bits in missing.items() if bits & UNUSED and tag not in self._read]
+        self._read.update(dict.fromkeys(assumed, EVERY))
+        self.assumed += assumed
+        return {tag: bits for tag, bits in missing.items() if tag not in assumed}
 
     def _replay(self, folded: Slice[Fact], wanted: Wanted) -> bool:
         """Let the slice fold the facts it wants, in order; whether there were any."""
@@ -121,7 +143,7 @@ class Boundary:
         for tag, placed in read:
             found.setdefault(tag, []).append(placed)
         for tag, bits in wanted.items():
-            self._read[tag] = self._read.pop(tag, 0) | bits
+            self._read[tag] = self._read.pop(tag, UNUSED) | bits
             facts = found.get(tag, [])
             if before := self._facts.pop(tag, None):  # of other types, or decided by the group: some may be read anew
                 self._size -= len(before)
@@ -134,13 +156,13 @@ class Boundary:
         """A fact that the group has decided: those after it see it."""
         for tag in tags:
             self._facts.setdefault(tag, []).append((position, fact))
-            self._touched[tag] += 1
+            self._touched[tag] = self._touched.get(tag, 0) + 1
         self._journal.extend(tags)
         self._size += len(tags)
 
     def touched(self, wanted: Wanted) -> bool:
         """Whether the group has decided a fact with one of these tags."""
-        return any(self._touched[tag] for tag in wanted)
+        return any(map(self._touched.get, wanted))
 
     def mark(self) -> int:
         """A point to which `rewind` can return."""
@@ -154,11 +176,21 @@ class Boundary:
             self._touched[tag] -= 1
             self._size -= 1
 
+    def forget(self) -> None:
+        """Nothing was written: of what the group has decided or assumed nothing is so."""
+        self.rewind(0)
+        for tag in self.assumed:
+            del self._read[tag]
+        self.assuming = False
+        self.assumed.clear()
+
     def keep(self, facts_max: int) -> None:
         """The group is committed: keep what is known whole, of the tags read last, up to about so many facts."""
         for tag in self._touched:
             if tag not in self._read:  # what came before these facts was never read
                 self._size -= len(self._facts.pop(tag))
+        self.assuming = False
+        self.assumed.clear()
         self._journal.clear()
         self._touched.clear()
         for tag in list(self._read) if self._size + len(self._read) > facts_max else ():

@@ -21,6 +21,10 @@ log = structlog.get_logger()
 Load = Callable[[Wanted], Awaitable[None]]
 
 
+class Doubt(Exception):
+    """What was assumed may not be so: the log must be looked at before this group is answered. Nothing was written."""
+
+
 @dataclass(frozen=True, slots=True)
 class Receipt:
     """What is recorded under a key. content: None where only the bytes are known (`restoring`)."""
@@ -116,9 +120,11 @@ class Group:
             folded.execute()
             (tagged,) = folded.collect_events()
             return self._append(proposal, tagged.decision)
-        except Problem as refusal:
-            return refusal
-        except BUGS:
+        except (Problem, *BUGS) as error:
+            if self.boundary.assuming:
+                raise Doubt("a refusal may come of an assumption") from error
+            if isinstance(error, Problem):
+                return error
             log.exception("a decision failed")
             return Bug("This command could not be decided.")
 

@@ -1,6 +1,8 @@
 """The group transaction: look, decide, put. One connection, used by one group at a time.
 
-Calm: what is read in one snapshot is decided without any lock, and `log.put` writes it only if the head is still the
+Trusting: what this writer knows is still all there is, what should be new is new, and nothing is a repeat. `log.put`
+finds out, and writes only if all of it is so; where a command is refused, nobody would find out.
+Looking: what is read in one snapshot is decided without any lock, and `log.put` writes it only if the head is still the
 one that was seen. After a miss some groups run behind the lock, so that nobody starves among busy writers.
 """
 
@@ -17,7 +19,7 @@ from contracts.facts.fact import REFERENCE
 from contracts.problems import Problem, Unavailable
 from contracts.unchecked import fact_of
 from services.log.boundary import BITS, Boundary, Folded, Wanted
-from services.log.group import Group, Receipt
+from services.log.group import Doubt, Group, Receipt
 from services.log.proposal import Circumstances, Outcome, Placed, Recorded, Reference, Unit
 
 CLOCK_SKEW_MAX = timedelta(seconds=60)
@@ -25,6 +27,9 @@ CLOCK_SKEW_MAX = timedelta(seconds=60)
 
 LOCKED_AFTER_A_MISS = 16
 """Groups that run behind the lock once another writer came between: where there was one there are more."""
+
+LOOKING_AFTER_A_MISS = 64
+"""Groups that look first, once one that did not has missed what another writer appended."""
 
 CACHED_FACTS_MAX = 200_000
 """Facts and tags that are kept between groups: some hundred megabytes at most."""
@@ -72,6 +77,13 @@ ORDER BY e.position
 
 _PUT = "SELECT log.put($1, $2, $3, $4, $5, $6, $7, $8)"
 
+# $9: tags. Null, and nothing is put, when one of them is used. The snapshot is older than the lock, but not older than
+# the head that is expected.
+_PUT_IF_UNUSED = """
+SELECT CASE WHEN EXISTS (SELECT FROM unnest($9::text[]) unused (tag) JOIN log.tag t ON t.tag = unused.tag) THEN NULL
+            ELSE log.put($1, $2, $3, $4, $5, $6, $7, $8) END
+"""
+
 # A name that is known is passed over before it draws a number: those of all types must stay below 63.
 NAME_TYPES = """
 INSERT INTO log.type (name)
@@ -101,6 +113,7 @@ class Transactor:
         self._reference_head = 0
         self._began_at: datetime | None = None
         self._recorded_at = datetime.min.replace(tzinfo=UTC)
+        self._looking_groups = 1
         self._locked_groups = 0
         self._boundary = Boundary()
         self._type_names: dict[int, str] = {}
@@ -108,7 +121,11 @@ class Transactor:
         self._type_masks: dict[int, int] = {}
 
     async def prepare(self, connection: asyncpg.Connection) -> None:
-        """Learn the types' numbers, and give one to each new type. Statements are prepared on first use."""
+        """Learn the types' numbers, and give one to each new type. Statements are prepared on first use.
+
+        What was last put on another connection is in doubt: the first group looks.
+        """
+        self._looking_groups = max(1, self._looking_groups)
         names = sorted(name for fact_type in FACTS.values() for name in fact_type.wire_names())
         await connection.execute(NAME_TYPES, names)
         rows = await connection.fetch("SELECT id, name FROM log.type")
@@ -122,6 +139,14 @@ class Transactor:
 
         When this raises nothing of the group is recorded, unless the connection was lost: then all or nothing is.
         """
+        if self._looking_groups == self._locked_groups == 0:
+            try:
+                return self._known(*await self._trust_and_put(connection, units))
+            except HeadMoved:
+                self._looking_groups = LOOKING_AFTER_A_MISS
+            except (Doubt, asyncpg.UniqueViolationError):  # refused or repeated: the more in a group, the more often
+                self._looking_groups = sum(len(unit.proposals) for unit in units)
+        self._looking_groups = max(0, self._looking_groups - 1)
         if self._locked_groups == 0:
             try:
                 return self._known(*await self._decide_and_put(connection, units))
@@ -136,10 +161,37 @@ class Transactor:
     def _known(self, group: Group, outcomes: list[list[Outcome] | Problem]) -> list[list[Outcome] | Problem]:
         """The group is committed: what it knew and decided is what the next one begins with."""
         self._reference, self._reference_head = group.reference, group.head + len(group.appends)
+        if group.appends:
+            self._began_at = group.began_at
         self._recorded_at = group.recorded_at
         self._boundary = group.boundary
         self._boundary.keep(CACHED_FACTS_MAX)
         return outcomes
+
+    async def _trust_and_put(
+        self, connection: asyncpg.Connection, units: Sequence[Unit]
+    ) -> tuple[Group, list[list[Outcome] | Problem]]:
+        """In one statement, if what the decisions stand on is at hand."""
+        now = datetime.now(UTC)
+        if self._began_at is None or self._recorded_at - now > CLOCK_SKEW_MAX:
+            raise Doubt("the beginning is not known, or the clock was put back")
+        boundary, self._boundary = self._boundary, Boundary()
+        circumstances = Circumstances(max(now, self._recorded_at), self._began_at, self._reference)
+        boundary.assuming = True
+        group = Group(self._reference_head, *circumstances, {}, boundary, {})
+        try:
+            outcomes = await group.decide(units, partial(self._load, connection, group))
+            if group.appends:
+                put = await connection.fetchval(_PUT_IF_UNUSED, *group.columns(self._type_ids), boundary.assumed)
+                if put is None:
+                    raise Doubt("a tag is used")
+                if put < 0:
+                    raise HeadMoved(f"expected head {group.head}, found {-1 - put}")
+        except (Doubt, asyncpg.UniqueViolationError):
+            boundary.forget()
+            self._boundary = boundary
+            raise
+        return group, outcomes
 
     async def _decide_and_put(
         self, connection: asyncpg.Connection, units: Sequence[Unit]

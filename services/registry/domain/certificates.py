@@ -37,6 +37,7 @@ from services.registry.domain.states import (
     folds,
     selector,
     target_blocs,
+    unused,
 )
 
 
@@ -75,7 +76,7 @@ class AwardCertificate(Slice[Fact]):
 
     def consistency_boundary(self) -> Sequence[Selector]:
         boundary = [selector(tags.registration(self.command.registration_id), REGISTRATION, VALIDATIONS)]
-        boundary += [selector(tags.certificate(number), (CertificateAwarded,)) for number in self._candidates()]
+        boundary += [unused(tags.certificate(number), (CertificateAwarded,)) for number in self._candidates()]
         if jury_id := given(self.command.jury_id):
             boundary.append(selector(tags.jury(jury_id), (JuryHeld,)))
         return boundary

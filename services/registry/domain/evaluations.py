@@ -27,6 +27,7 @@ from services.registry.domain.states import (
     folds,
     selector,
     target_blocs,
+    unused,
 )
 
 
@@ -43,7 +44,7 @@ class RecordEvaluation(Slice[Fact]):
 
     def consistency_boundary(self) -> Sequence[Selector]:
         return [
-            selector(tags.evaluation(self.command.evaluation_id), (EvaluationRecorded,)),
+            unused(tags.evaluation(self.command.evaluation_id), (EvaluationRecorded,)),
             selector(tags.registration(self.command.registration_id), REGISTRATION, VALIDATIONS),
         ]
 

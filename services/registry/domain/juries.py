@@ -10,7 +10,7 @@ from contracts.facts import Fact, JuryHeld
 from contracts.facts import fact as tags
 from contracts.refusals import JuryDateDiffers, JuryExists, JuryInvalid, JuryInvitedLate, JuryUnknown
 from services.registry.domain.circumstances import Circumstances, refuse_outside
-from services.registry.domain.states import selector
+from services.registry.domain.states import unused
 
 INVITED_BEFORE = timedelta(days=15)
 """The accord's delay for asking the unions, in calendar days (J2)."""
@@ -25,7 +25,7 @@ class HoldJury(Slice[Fact]):
         self.held_at: int | None = None
 
     def consistency_boundary(self) -> Selector:
-        return selector(tags.jury(self.command.jury_id), (JuryHeld,))
+        return unused(tags.jury(self.command.jury_id), (JuryHeld,))
 
     @event(JuryHeld)
     def _(self) -> None:

@@ -17,7 +17,7 @@ from contracts.refusals import (
 )
 from services.registry.domain.circumstances import Circumstances
 from services.registry.domain.reference import Reference
-from services.registry.domain.states import PERSON, REGISTRATION, Person, folds, person_selectors, selector
+from services.registry.domain.states import PERSON, REGISTRATION, Person, folds, person_selectors, selector, unused
 
 
 class PersonToRegister(Part, frozen=True, kw_only=True):
@@ -70,7 +70,7 @@ class RegisterPerson(Slice[Fact]):
         self.person = Person()
 
     def consistency_boundary(self) -> Selector:
-        return selector(tags.person(self.command.person_id), PERSON)
+        return unused(tags.person(self.command.person_id), PERSON)
 
     def execute(self) -> None:
         id_ = self.command.person_id

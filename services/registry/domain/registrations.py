@@ -29,8 +29,8 @@ from services.registry.domain.states import (
     Person,
     folds,
     person_selectors,
-    selector,
     target_blocs,
+    unused,
 )
 
 REPORTING_STATUS: dict[str, str] = {
@@ -56,7 +56,7 @@ class RegisterCandidate(Slice[Fact]):
 
     def consistency_boundary(self) -> Sequence[Selector]:
         return [
-            selector(tags.registration(self.command.registration_id), (CandidateRegistered,)),
+            unused(tags.registration(self.command.registration_id), (CandidateRegistered,)),
             *person_selectors(
                 self.reference.names(self.command.person_id), PERSON, REGISTRATION, VALIDATIONS, CERTIFICATES
             ),

@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from eventsourcing.dcb.domain import Selector, Slice, decorated_funcs
 
+from contracts.boundaries import Unused
 from contracts.facts import (
     BlocInvalidated,
     BlocValidated,
@@ -76,6 +77,11 @@ def _all(groups: tuple[Types, ...]) -> Types:
 def selector(tag: str, *groups: Types) -> Selector:
     """A boundary over what happened to one thing, as far as it is of these types."""
     return Selector(types=_all(groups), tags=(tag,))
+
+
+def unused(tag: str, *groups: Types) -> Unused:
+    """As `selector`, of a thing that must not be there yet."""
+    return Unused(types=_all(groups), tags=(tag,))
 
 
 class Registration:

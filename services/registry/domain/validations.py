@@ -38,6 +38,7 @@ from services.registry.domain.states import (
     person_selectors,
     selector,
     target_blocs,
+    unused,
 )
 
 _BASIS_MEMBERS = {
@@ -85,7 +86,7 @@ class ValidateBloc(Slice[Fact]):
     def consistency_boundary(self) -> Sequence[Selector]:
         command = self.command
         boundary = [
-            selector(tags.validation(command.validation_id), (BlocValidated,)),
+            unused(tags.validation(command.validation_id), (BlocValidated,)),
             selector(
                 tags.registration(command.registration_id),
                 REGISTRATION,

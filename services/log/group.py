@@ -18,6 +18,9 @@ from services.log.proposal import BUGS, Circumstances, Outcome, Proposal, Record
 
 log = structlog.get_logger()
 
+GROUP_BYTES_MAX = 4 << 20
+"""A group decides units until it has so many bytes to write: the last unit may exceed it, the others wait."""
+
 Load = Callable[[Wanted], Awaitable[None]]
 
 
@@ -49,6 +52,7 @@ class Group:
 
     head: the log's last position. recorded_at: when its facts will have been recorded. began_at: when position 1 was.
     receipts: what the log holds under the proposals' keys. folded: the slices begun, by their proposals' identity.
+    entry_bytes: of all appends.
     """
 
     head: int
@@ -60,6 +64,7 @@ class Group:
     folded: dict[int, Folded]
     appends: list[Append] = field(default_factory=list)
     decided: dict[bytes, Receipt] = field(default_factory=dict)
+    entry_bytes: int = 0
     first_reference: Reference = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,7 +73,7 @@ class Group:
     async def decide(self, units: Sequence[Unit], load: Load) -> list[list[Outcome] | Problem]:
         """Outcomes for each unit: one for each proposal, or the problem for which an atomic unit is refused.
 
-        load: reads more of the log into the boundary.
+        Of the first units only, when the group is large enough with them. load: reads more of the log.
         """
         circumstances = self._circumstances()
         makes = {
@@ -79,7 +84,12 @@ class Group:
         }
         while missing := self.boundary.prefetch(makes, self.folded):
             await load(missing)
-        return [await self._decide_unit(unit, load) for unit in units]
+        outcomes = []
+        for unit in units:
+            if self.entry_bytes >= GROUP_BYTES_MAX:
+                break
+            outcomes.append(await self._decide_unit(unit, load))
+        return outcomes
 
     def _circumstances(self) -> Circumstances:
         return Circumstances(self.recorded_at, self.began_at, self.reference)
@@ -103,6 +113,7 @@ class Group:
                 self.boundary.rewind(mark)
                 for append in self.appends[length:]:
                     del self.decided[append.proposal.key]
+                    self.entry_bytes -= len(append.entry)
                 del self.appends[length:]
                 self.reference = reference
                 outcome.values["index"] = index
@@ -142,6 +153,7 @@ class Group:
             self.reference = self.reference.folded([(position, fact)])
         self.boundary.add(position, fact, tags)
         self.appends.append(Append(fact, tags, proposal, entry))
+        self.entry_bytes += len(entry)
         recorded = Recorded(position, fact.type_name(), entry, repeated=False)
         self.decided[proposal.key] = Receipt(proposal.content, recorded)
         return recorded

@@ -135,7 +135,7 @@ class Transactor:
         assert max(self._type_names) < 63, "types are numbered within a bigint's bits"
 
     async def run(self, connection: asyncpg.Connection, units: Sequence[Unit]) -> list[list[Outcome] | Problem]:
-        """Decide and record a group: outcomes for each unit.
+        """Decide and record a group: outcomes for each unit, of the first ones if not all fit into a group.
 
         When this raises nothing of the group is recorded, unless the connection was lost: then all or nothing is.
         """

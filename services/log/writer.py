@@ -19,6 +19,9 @@ Connect = Callable[[], Awaitable[asyncpg.Connection]]
 GROUP_PROPOSALS_MAX = 256
 """A group takes units until it has so many proposals: the last unit may exceed it."""
 
+UNIT_PROPOSALS_MAX = 128
+"""What is not atomic is cut into units of so many: others have their turn in between."""
+
 QUEUE_PROPOSALS_MAX = 20_000
 """Beyond this, callers are told to come back."""
 
@@ -89,15 +92,24 @@ class LogWriter:
 
         Raises the first problem when `atomic`, with its `index`; Unavailable when the log is out of reach or full, or
         is not to be written.
-        Whatever is answered as recorded is committed.
+        Whatever is answered as recorded is committed. Where Unavailable is raised some may be recorded, if not
+        `atomic`: to append all again is safe.
         """
         if self._refusal is not None:
             raise Unavailable(self._refusal, retry_after_s=REFUSED_S)
         if self._queued + len(proposals) > QUEUE_PROPOSALS_MAX:
             raise Unavailable(f"{self._queued} proposals wait for the log already.")
+        if atomic or len(proposals) <= UNIT_PROPOSALS_MAX:
+            return await self._outcomes(Unit(proposals, atomic))
+        outcomes: list[Outcome] = []
+        for first in range(0, len(proposals), UNIT_PROPOSALS_MAX):
+            outcomes += await self._outcomes(Unit(proposals[first : first + UNIT_PROPOSALS_MAX]))
+        return outcomes
+
+    async def _outcomes(self, unit: Unit) -> list[Outcome]:
         answer: asyncio.Future[list[Outcome] | Problem] = asyncio.get_running_loop().create_future()
-        self._queue.append((Unit(proposals, atomic), answer))
-        self._queued += len(proposals)
+        self._queue.append((unit, answer))
+        self._queued += len(unit.proposals)
         self._arrived.set()
         outcomes = await answer
         if isinstance(outcomes, Problem):
@@ -153,11 +165,14 @@ class LogWriter:
             for _, answer in group:
                 _resolve(answer, Bug("The log could not take this."))
         else:
-            for (_, answer), result in zip(group, results, strict=True):
+            for (_, answer), result in zip(group, results, strict=False):
                 _resolve(answer, result)
+            left = group[len(results) :]
+            self._queue.extendleft(reversed(left))
+            self._queued += sum(len(unit.proposals) for unit, _ in left)
 
     async def _record(self, units: Sequence[Unit]) -> list[list[Outcome] | Problem]:
-        """Run a group until it is known to be recorded or refused, or the outage lasts too long.
+        """Run a group, or its beginning, until it is known to be recorded or refused, or the outage lasts too long.
 
         A lost connection leaves the commit in doubt, and it may still happen later. Running the same group again
         through the lock settles it: what was recorded is found by its key.

@@ -22,6 +22,9 @@ CALLERS = (1, 16, 64, 256)
 THREADS = (1, 16)
 
 FULL, BOUNDARY_20, BARE = "full decision", "full decision over 20 events", "bare append"
+KNOWN, KNOWN_20 = "full decision, known", "full decision over 20 known events"
+KNOWN_PERSONS = 0.4
+"""The share of each kind of persons whose boundaries are read before."""
 DCB, APPLICATION, UMA = "library, DCB recorder", "library, application recorder", "UmaDB"
 
 
@@ -34,7 +37,8 @@ async def measure(run: Run) -> Table:
     log = await run.preloaded()
     async with _uma_preloaded(run, log) as uma:
         samples = await repeated(partial(_stage, run, log, uma), run.plan.repetitions, run.tell)
-    order = [_name(what, n) for what in (FULL, BOUNDARY_20, BARE, DCB, APPLICATION, UMA) for n in CALLERS]
+    contestants = (FULL, KNOWN, BOUNDARY_20, KNOWN_20, BARE, DCB, APPLICATION, UMA)
+    order = [_name(what, n) for what in contestants for n in CALLERS]
     return Table(
         title="Appends",
         comparisons=_comparisons(samples),
@@ -46,6 +50,8 @@ async def measure(run: Run) -> Table:
             "A full decision registers a candidate: the boundary is read and folded, all rules are asked, the event is"
             " encoded and recorded with its tags and its unique key. Bare appends, ours and the others', have one tag"
             f" as condition, two tags, and {len(BARE_ENTRY)} bytes.",
+            "Known: this writer has read the boundary before, and nobody else has appended since. The others come in"
+            " random order, each once a round, so that as a rule theirs is read first.",
             "Callers are tasks of one process with one connection for us, threads for the others. The library's"
             " application recorder has no tags: its condition is the version number of a fresh stream.",
             *run.missing(),
@@ -69,7 +75,11 @@ def _comparisons(samples: Samples) -> list[Comparison]:
         *against(FULL, 16, UMA, 16, 1.2),
         *against(FULL, 1, UMA, 1, 1),
         *(c for n in CALLERS for c in against(BARE, n, UMA, n)),
-        *against(BOUNDARY_20, 64, FULL, 64, 0.8),
+        *against(KNOWN, 64, DCB, 16, 12),
+        *(c for n, goal in ((64, 1.5), (256, 2), (16, 1.2), (1, 1)) for c in against(KNOWN, n, UMA, n, goal)),
+        *against(KNOWN_20, 64, KNOWN, 64, 0.8),
+        *against(KNOWN_20, 1, KNOWN, 1),
+        *against(BOUNDARY_20, 64, FULL, 64),
         *against(BOUNDARY_20, 1, FULL, 1),
     ]
 
@@ -81,8 +91,12 @@ async def _stage(run: Run, preloaded: Log, uma: Path | None) -> AsyncIterator[Ma
         enter = stack.enter_async_context
         log = await enter(run.servers.copy_of(preloaded))
         ours = await enter(child("log", log.url, *log.persons))
+        for persons, these in (("singles", log.singles), ("scattered", log.scattered)):
+            await ours.ask("know", persons=persons, count=int(these.count * KNOWN_PERSONS))
         cases = _cases(run, ours, "decide", FULL, CALLERS, persons="singles")
+        cases |= _cases(run, ours, "decide", KNOWN, CALLERS, persons="known singles")
         cases |= _cases(run, ours, "decide", BOUNDARY_20, CALLERS, persons="scattered")
+        cases |= _cases(run, ours, "decide", KNOWN_20, CALLERS, persons="known scattered")
         cases |= _cases(run, ours, "bare", BARE, CALLERS)
         if LIBRARY:
             library = await enter(child("recorders", log.url))

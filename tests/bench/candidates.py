@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 import msgspec
 from eventsourcing.dcb.domain import Selector, Slice
 
+from contracts.boundaries import Unused
 from contracts.envelope import Envelope, encode
 from contracts.facts import CandidateRegistered, Fact, RegisterCandidate
 from contracts.facts import fact as tags
@@ -30,6 +31,11 @@ class Persons(msgspec.Struct, frozen=True):
     count: int
     events: int
     stride: int = 1
+
+    def split(self, last: int) -> tuple["Persons", "Persons"]:
+        """All but so many of the last, and these."""
+        others = self.count - last
+        return Persons(self.first, others, self.events), Persons(self.first + others, last, self.events)
 
 
 class Candidates:
@@ -104,7 +110,7 @@ class Bare(Slice[Fact]):
         self.fact = fact
 
     def consistency_boundary(self) -> Sequence[Selector]:
-        return [Selector(types=(CandidateRegistered,), tags=[self.fact.tags()[0]])]
+        return [Unused(types=(CandidateRegistered,), tags=[self.fact.tags()[0]])]
 
     def execute(self) -> None:
         self.trigger_event(lambda: self.fact)

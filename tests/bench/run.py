@@ -23,8 +23,8 @@ class Run:
     tell: Callable[[str], None]
 
     async def preloaded(self) -> Log:
-        """A log of 130 000 events, the same in the library's tables beside it. To be copied, not appended to."""
-        persons, singles = (500, 3_000) if self.plan.quick else (5_000, 30_000)
+        """A log of 200 000 events, the same in the library's tables beside it. To be copied, not appended to."""
+        persons, singles = (500, 3_000) if self.plan.quick else (8_000, 40_000)
         made = self.servers.has("preloaded")
         log = await self.servers.log("preloaded", persons, singles)
         if LIBRARY and not made:

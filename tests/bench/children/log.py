@@ -1,5 +1,6 @@
 """The log as a contestant. Usage: python -m tests.bench.children.log URL SCATTERED SINGLES (persons, as JSON)."""
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -20,14 +21,23 @@ from tests.bench.candidates import Candidates, Persons, bare
 from tests.bench.child import answer
 from tests.bench.measure import Sample
 
+READERS = 64
+
 
 class Contestant:
     """A writer and a reader on one log."""
 
-    def __init__(self, writer: LogWriter, pool: asyncpg.Pool, candidates: dict[str, Candidates]) -> None:
+    def __init__(self, writer: LogWriter, pool: asyncpg.Pool, persons: dict[str, Persons]) -> None:
         self._writer = writer
         self._pool = pool
-        self._candidates = candidates
+        self._persons = persons
+        self._candidates = {name: Candidates(some) for name, some in persons.items()}
+
+    async def know(self, persons: str, count: int) -> Sample:
+        """Read the boundaries of so many of these persons, who are from now on those of "known …"."""
+        others, known = self._persons[persons].split(count)
+        self._candidates |= {persons: Candidates(others), f"known {persons}": Candidates(known)}
+        return await load.tasks(partial(self._refused, Candidates(known).refused), READERS, math.inf, count)
 
     async def decide(self, persons: str, callers: int, seconds: float, limit: int | None = None) -> Sample:
         """Full decisions."""
@@ -82,10 +92,10 @@ async def _drop(_: bytes) -> None:
 
 async def main(url: str, scattered: Persons, singles: Persons) -> None:
     connect = partial(asyncpg.connect, url, server_settings=CONNECTION_SETTINGS)
-    candidates = {"scattered": Candidates(scattered)} | ({"singles": Candidates(singles)} if singles.count else {})
+    persons = {"scattered": scattered} | ({"singles": singles} if singles.count else {})
     async with LogWriter(connect, Reference()) as writer, asyncpg.create_pool(url, min_size=1, max_size=4) as pool:
-        of = Contestant(writer, pool, candidates)
-        await answer(decide=of.decide, bare=of.bare, read=of.read, replay=of.replay, copy_out=of.copy_out)
+        of = Contestant(writer, pool, persons)
+        await answer(know=of.know, decide=of.decide, bare=of.bare, read=of.read, replay=of.replay, copy_out=of.copy_out)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from services.embedded.data_folder import DataFolder, default_path
 from services.embedded.issuer import Issuer
+from services.settings import ClientSettings, read
 
 PATIENCE_S = 60.0
 """How long a registry may be out of reach or busy before a command gives up."""
@@ -60,7 +61,7 @@ def registry_options(command: Command) -> Command:
             metavar="DIR",
             help="The data folder whose development issuer makes the token. Default: that of `certibranche up`.",
         ),
-        click.option("--token", metavar="JWT", help="An access token instead."),
+        click.option("--token", metavar="JWT", help="An access token instead. Default: CERTIBRANCHE_TOKEN (or _FILE)."),
     )
     for option in reversed(options):
         command = option(command)
@@ -68,7 +69,10 @@ def registry_options(command: Command) -> Command:
 
 
 def access_token(token: str | None, data: Path | None, scopes: Sequence[str], client_id: str) -> str:
-    """The given token, or one from the data folder's development issuer."""
+    """The token of the option or, unless a data folder is named, of the environment; or one that the data folder's
+    development issuer makes."""
+    if token is None and data is None:
+        token = read(ClientSettings, os.environ).token
     if token is not None:
         return token
     folder = DataFolder(data or default_path(os.environ))

@@ -37,7 +37,8 @@ ALTER DEFAULT PRIVILEGES FOR ROLE {projector} GRANT SELECT ON TABLES TO {reader}
 
 _VIEW_SCHEMAS = "SELECT schema FROM projections.view ORDER BY schema"
 
-_VIEW_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY tablename"
+# $1: schema, $2: owner. A change of owner locks out readers and the follower, so none is made in vain.
+_OTHERS_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = $1 AND tableowner <> $2 ORDER BY tablename"
 
 _GRANT_VIEW = """
 ALTER SCHEMA {schema} OWNER TO {projector};
@@ -62,7 +63,7 @@ async def make_roles(connection: asyncpg.Connection) -> str | None:
             await _create(connection, database)
             await connection.execute(_GRANTS.format(database=_quoted(database), all=", ".join(names.values()), **names))
             for row in await connection.fetch(_VIEW_SCHEMAS):
-                await _grant_view(connection, row["schema"], names)
+                await _grant_view(connection, row["schema"], f"{database}_projector", names)
     except asyncpg.InsufficientPrivilegeError as error:
         return f"no roles are made ({error}): processes keep all rights of their users; see docs/database-roles.md"
     return None
@@ -77,11 +78,11 @@ async def _create(connection: asyncpg.Connection, database: str) -> None:
             await connection.execute(f"GRANT {_quoted(name)} TO CURRENT_USER")
 
 
-async def _grant_view(connection: asyncpg.Connection, schema: str, names: dict[str, str]) -> None:
+async def _grant_view(connection: asyncpg.Connection, schema: str, owner: str, names: dict[str, str]) -> None:
     await connection.execute(_GRANT_VIEW.format(schema=_quoted(schema), **names))
-    for row in await connection.fetch(_VIEW_TABLES, schema):
+    for row in await connection.fetch(_OTHERS_TABLES, schema, owner):
         table = f"{_quoted(schema)}.{_quoted(row['tablename'])}"
-        await connection.execute(f"ALTER TABLE {table} OWNER TO {names['projector']}")
+        await connection.execute(f"ALTER TABLE {table} OWNER TO {_quoted(owner)}")
 
 
 def _quoted(name: str) -> str:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 PREFIX = "CERTIBRANCHE_"
-SECRETS = frozenset({"database_url", "nats_url", "nats_nkey", "vault_key", "log_key"})  # may come from a file
+SECRETS = frozenset({"database_url", "nats_url", "nats_nkey", "vault_key", "log_key", "token"})  # may come from a file
 
 DEVELOPMENT_ISSUER = "urn:certibranche:development-issuer"
 """The `iss` of the tokens that `certibranche token` makes for anybody who can read the data folder."""
@@ -213,6 +213,13 @@ class RestoreSettings(Struct, frozen=True, kw_only=True):
     """Path of the file that remembers what was signed last. Default: `<tiles>.guard`."""
 
 
+class ClientSettings(Struct, frozen=True, kw_only=True):
+    """Commands that speak to a registry: `replay`, `audit`, `demo`."""
+
+    token: str | None = None
+    """The access token; here it is in no process list. Secret. Default: one of the data folder's development issuer."""
+
+
 class UpSettings(Struct, frozen=True, kw_only=True):
     """`certibranche up`: what replaces its own servers, keys and addresses."""
 
@@ -247,6 +254,7 @@ KINDS: tuple[type[Struct], ...] = (
     SubscriberSettings,
     AuditSettings,
     RestoreSettings,
+    ClientSettings,
     UpSettings,
 )
 

@@ -112,7 +112,11 @@ OPTIONS = (
         help="Also write the report into a file: .html, .json or .txt.",
     ),
     click.option("--format", "format_", type=click.Choice(list(FORMATS)), default="text", help="On standard output."),
-    click.option("--token", metavar="JWT", help="An access token with log:read, and persons:read to compare persons."),
+    click.option(
+        "--token",
+        metavar="JWT",
+        help="A token with log:read, and persons:read to compare persons. Default: CERTIBRANCHE_TOKEN (or _FILE).",
+    ),
     data_option,
 )  # fmt: skip
 

@@ -22,7 +22,7 @@ from services.settings import KINDS, SECRETS, variable
 from services.subscribers.keys import new_seed
 from tests.installation import Installation, event, objective, person, post
 
-DATABASE_PASSWORD, NATS_PASSWORD = "MARKED-database", "MARKED-nats"
+DATABASE_PASSWORD, NATS_PASSWORD, TOKEN = "MARKED-database", "MARKED-nats", "MARKED.access.token"
 VAULT_KEY = b"MARKED-vault-key-0123456789abcde"
 NOWHERE = "127.0.0.1:1"
 LOG_KEY_LETTERS = 44
@@ -40,6 +40,7 @@ def environment() -> dict[str, str]:
         "nats_nkey": new_seed().decode(),
         "vault_key": VAULT_KEY.hex(),
         "log_key": new_key("log.test/marked"),
+        "token": TOKEN,
     }
     assert set(secrets) == SECRETS, "every secret is tried"
     clean = {name: value for name, value in os.environ.items() if not name.startswith("CERTIBRANCHE_")}
@@ -50,7 +51,7 @@ def marks(environment: dict[str, str]) -> list[str]:
     """What must not be found, in whichever form it may have been written."""
     signing = environment["CERTIBRANCHE_LOG_KEY"][-LOG_KEY_LETTERS:]
     return [
-        *(DATABASE_PASSWORD, NATS_PASSWORD, environment["CERTIBRANCHE_NATS_NKEY"], signing),
+        *(DATABASE_PASSWORD, NATS_PASSWORD, TOKEN, environment["CERTIBRANCHE_NATS_NKEY"], signing),
         *(VAULT_KEY.decode(), VAULT_KEY.hex(), base64.b64encode(VAULT_KEY).decode()),
     ]
 
@@ -133,6 +134,18 @@ async def test_a_secret_that_is_malformed_is_not_repeated(environment: dict[str,
         assert found(["MARKED-"], log.read_text()) == [], command
 
 
+async def test_a_token_is_given_by_a_file_and_shows_in_no_process_list(
+    installation: Installation, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(token := installation.token("log:read"))
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("CERTIBRANCHE_")}
+    log = tmp_path / "said.log"
+    given = clean | {"CERTIBRANCHE_TOKEN_FILE": str(tmp_path / "token")}
+    async with running(given, log, "replay", "--url", installation.url, "--limit", "1") as process:
+        assert token not in arguments_of(process.pid)
+        assert await asyncio.wait_for(process.wait(), LIMIT_S) == 0, log.read_text()
+
+
 async def test_a_running_registry_tells_nobody(installation: Installation) -> None:
     """Its own keys and passwords, a token, and an identity: after answers of every kind."""
     token = installation.token("persons:write", "catalogue:write", "log:read")
@@ -193,5 +206,7 @@ def test_a_bug_is_logged_without_the_values_it_was_about(
 def test_every_secret_may_come_from_a_file() -> None:
     """Whatever holds a password, a seed or a key: by its name."""
     fields = {name for kind in KINDS for name in kind.__struct_fields__}
-    secret = {name for name in fields if name.endswith(("_key", "_nkey", "_url", "_password", "_secret", "_seed"))}
+    secret = {
+        name for name in fields if name.endswith(("_key", "_nkey", "_url", "_password", "_secret", "_seed", "token"))
+    }
     assert secret == SECRETS

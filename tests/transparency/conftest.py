@@ -37,10 +37,10 @@ async def log(database: FilledLog, key: str, tmp_path: Path) -> PublishedLog:
 
 
 @pytest.fixture(scope="session")
-def independent(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
-    """The auditor and witness in Go, compiled once; what Go can use again stays in pytest's cache."""
+def independent(pytestconfig: pytest.Config) -> Path:
+    """The auditor and witness in Go, compiled once for all; it stays in pytest's cache."""
     assert pytestconfig.cache is not None
-    return build(tmp_path_factory.mktemp("independent"), pytestconfig.cache.mkdir("go"))
+    return build(pytestconfig.cache.mkdir("independent"))
 
 
 @pytest_asyncio.fixture

@@ -6,12 +6,14 @@ The compiler comes as a wheel and brings golang.org/x/mod with it, so building n
 import asyncio
 import base64
 import contextlib
+import fcntl
 import hashlib
 import importlib.util
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,28 +26,44 @@ replace golang.org/x/mod => ./mod
 """
 
 
-def build(folder: Path, cache: Path) -> Path:
-    """The program, compiled in an empty folder. cache: what Go keeps from one time to the next."""
-    (package,) = importlib.util.find_spec("go").submodule_search_locations  # type: ignore[union-attr]
-    for source in SOURCES.glob("*.go"):
-        shutil.copy(source, folder)
+def build(cache: Path) -> Path:
+    """The program, compiled unless it is there from another run, or another process of this one.
+
+    cache: a folder for it, and for what Go keeps.
+    """
+    (package,) = map(Path, importlib.util.find_spec("go").submodule_search_locations)  # type: ignore[union-attr]
+    sources = {source.name: source.read_bytes() for source in sorted(SOURCES.glob("*.go"))}
+    made_of = hashlib.sha256(repr((sources, (package / "VERSION").read_text())).encode()).hexdigest()
+    program = cache / f"independent-{made_of[:16]}"
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not program.exists():
+            with tempfile.TemporaryDirectory() as folder:
+                _compile(package, sources, Path(folder), cache).replace(program)
+    return program
+
+
+def _compile(package: Path, sources: Mapping[str, bytes], folder: Path, cache: Path) -> Path:
+    """The program, made in the cache from sources and the library's code that are copied to an empty folder."""
+    for name, content in sources.items():
+        (folder / name).write_bytes(content)
     for part in ("note", "tlog"):
-        shutil.copytree(Path(package, "src/cmd/vendor/golang.org/x/mod/sumdb", part), folder / "mod/sumdb" / part)
+        shutil.copytree(package / "src/cmd/vendor/golang.org/x/mod/sumdb" / part, folder / "mod/sumdb" / part)
     (folder / "mod/go.mod").write_text("module golang.org/x/mod\ngo 1.24\n")
     (folder / "go.mod").write_text(_MODULE)
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
-        "GOCACHE": str(cache),
+        "GOCACHE": str(cache / "go"),
         "GOFLAGS": "-mod=mod",
         "GOPROXY": "off",
         "GOTOOLCHAIN": "local",
         "CGO_ENABLED": "0",
     }
     # Not optimised: it compiles a third faster, and has little to do.
-    command = (Path(package, "bin/go"), "build", "-gcflags=all=-N -l", "-ldflags=-s -w", "-o", "program", ".")
-    subprocess.run(command, cwd=folder, env=environment, check=True)
-    return folder / "program"
+    flags = ("-gcflags=all=-N -l", "-ldflags=-s -w", "-o", cache / "compiled")
+    subprocess.run((package / "bin/go", "build", *flags, "."), cwd=folder, env=environment, check=True)
+    return cache / "compiled"
 
 
 class Audited(NamedTuple):

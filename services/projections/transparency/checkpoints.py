@@ -18,14 +18,14 @@ NEWEST = f"{FOLDER}/newest"
 """The size of the last of them, in decimal, to be found at once."""
 
 
-class Kept(msgspec.Struct, frozen=True):
-    """A checkpoint as it was signed: the size of its tree, and the note with all its signature lines."""
+class KeptCheckpoint(msgspec.Struct, frozen=True):
+    """A checkpoint that was signed: the size of its tree, and the signed note with the cosignatures it has got."""
 
     size: int
     checkpoint: str
 
 
-_lines = msgspec.json.Decoder(Kept)
+_lines = msgspec.json.Decoder(KeptCheckpoint)
 
 
 class Checkpoints:
@@ -43,9 +43,9 @@ class Checkpoints:
         """The note of a size, None when none was kept."""
         return self._read(size // TILE_WIDTH).get(size)
 
-    def after(self, size: int, limit: int) -> list[Kept]:
+    def after(self, size: int, limit: int) -> list[KeptCheckpoint]:
         """The checkpoints of trees larger than that, the smaller ones first, at most so many."""
-        found: list[Kept] = []
+        found: list[KeptCheckpoint] = []
         for kept in self._from(size + 1, self._newest_size() or 0):
             found.append(kept)
             if len(found) == limit:
@@ -67,7 +67,7 @@ class Checkpoints:
                 merged = with_line(merged, line)
             note = merged
         notes[size] = note
-        content = b"".join(msgspec.json.encode(Kept(*kept)) + b"\n" for kept in sorted(notes.items()))
+        content = b"".join(msgspec.json.encode(KeptCheckpoint(*kept)) + b"\n" for kept in sorted(notes.items()))
         self._disk.replace(_path(segment), content)
         newest = self._newest_size()
         if newest is None or newest < size:
@@ -81,11 +81,11 @@ class Checkpoints:
         except FileNotFoundError:
             return None
 
-    def _from(self, first: int, last: int) -> Iterator[Kept]:
+    def _from(self, first: int, last: int) -> Iterator[KeptCheckpoint]:
         for segment in range(first // TILE_WIDTH, last // TILE_WIDTH + 1):
             for size, note in self._read(segment).items():
                 if size >= first:
-                    yield Kept(size, note)
+                    yield KeptCheckpoint(size, note)
 
     def _read(self, segment: int) -> dict[int, str]:
         """The notes of a file by size, in order."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contracts.problems import NotFound
-from services.projections.transparency.checkpoints import Checkpoints, Kept
+from services.projections.transparency.checkpoints import Checkpoints, KeptCheckpoint
 from services.projections.transparency.disk import Disk
 from services.projections.transparency.note import Checkpoint, parse_checkpoint, split_note
 from services.projections.transparency.publisher import CHECKPOINT
@@ -83,7 +83,7 @@ class Published:
         """The same proof in a tree of `size` whose tiles are there, whether its checkpoint is served already or not."""
         return await asyncio.to_thread(self._growth, from_size, to_size, size)
 
-    async def checkpoints(self, after: int, limit: int) -> list[Kept]:
+    async def checkpoints(self, after: int, limit: int) -> list[KeptCheckpoint]:
         """Every checkpoint that was signed for a tree larger than that, in order, at most so many."""
         if self._folder is None:
             raise NotFound(_NOWHERE)

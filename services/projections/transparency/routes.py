@@ -16,6 +16,7 @@ from contracts.problems import Malformed, NotFound
 from services.edge.operations import problems
 from services.edge.tokens import Caller, Requires
 from services.log.reader import Entry
+from services.projections.transparency.checkpoints import KeptCheckpoint
 from services.projections.transparency.coverage import WAIT_S_MAX, wait_s_of
 from services.projections.transparency.published import Published
 from services.projections.transparency.tiles import parse_tile
@@ -78,13 +79,6 @@ async def get_checkpoint(*, published: NamedDependency[Published]) -> Response[b
     return Response(note, media_type=TEXT, headers=headers)
 
 
-class KeptCheckpoint(Struct, frozen=True):
-    """A checkpoint that was signed: the size of its tree, and the signed note with the cosignatures it has got."""
-
-    size: int
-    checkpoint: str
-
-
 class KeptCheckpoints(Struct, frozen=True):
     """Checkpoints, of smaller trees first."""
 
@@ -103,8 +97,7 @@ async def get_checkpoints(
 ) -> Response[KeptCheckpoints]:
     """None is ever removed, nor signed for a tree that did not grow. A newer one may wait for cosignatures while
     /log/checkpoint is still older: only those that it was shown for have them."""
-    kept = await published.checkpoints(after, limit)
-    content = KeptCheckpoints([KeptCheckpoint(one.size, one.checkpoint) for one in kept])
+    content = KeptCheckpoints(await published.checkpoints(after, limit))
     return Response(content, headers={"Cache-Control": f"public, max-age={CHECKPOINT_MAX_AGE_S}"})
 
 

@@ -62,6 +62,7 @@ class Audit:
             vkey=wanted.vkey,
             program=f"certibranche {version('certibranche')}",
             began_at=datetime.now(UTC),
+            seed=wanted.seed,
             checks=list(self._checks),
         )
 

@@ -93,6 +93,7 @@ class Check(Struct, kw_only=True):
 class Report(Struct, kw_only=True):
     """The whole audit. source: the address or folder that was asked; vkey: the key that the log must sign with.
 
+    seed: of the choice of persons and certificates.
     note, since_note: the signed checkpoints, for evidence; empty where there is none.
     """
 
@@ -100,6 +101,7 @@ class Report(Struct, kw_only=True):
     vkey: str
     program: str
     began_at: datetime
+    seed: int = 0
     seconds: float = 0.0
     note: str = ""
     since_note: str = ""

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from html import escape
-from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
+from contracts.rules import RULES
 from services.audit.findings import Check, Finding, Report, State
 
 CANNOT_SHOW = (
@@ -41,6 +41,7 @@ def as_text(report: Report) -> str:
 def _text(report: Report) -> Iterator[str]:
     yield f"Audit of {report.source}, {report.began_at:%Y-%m-%d %H:%M:%S} UTC, {report.seconds:.1f} s, {report.program}"
     yield f"Key: {report.vkey}"
+    yield f"Seed: {report.seed}"
     yield ""
     for check in report.checks:
         yield f"{SIGNS[check.state]} {check.title}"
@@ -51,7 +52,7 @@ def _text(report: Report) -> Iterator[str]:
             yield f"    left out: {why}"
         for finding in check.findings:
             yield f"    ✗ {_place(finding)}{finding.what}: {finding.says}"
-            yield from (f"        {name}: {_value(value)}" for name, value in finding.values.items())
+            yield from (f"        {name}: {value}" for name, value in _details(finding))
         if check.found > len(check.findings):
             yield f"    … and {check.found - len(check.findings)} more"
     yield ""
@@ -65,8 +66,12 @@ def _place(finding: Finding) -> str:
     return position + ("" if finding.rule is UNSET else f"rule {finding.rule}, ")
 
 
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+def _details(finding: Finding) -> Iterator[tuple[str, str]]:
+    """The rule's text, and the values that the finding speaks of."""
+    if isinstance(finding.rule, str) and finding.rule in RULES:
+        yield finding.rule, RULES[finding.rule]
+    for name, value in finding.values.items():
+        yield name, value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
 _PAGE = """<!doctype html>
@@ -125,6 +130,7 @@ def _content(report: Report) -> Iterator[str]:
     yield "<h2>What no such audit can show</h2><ul>"
     yield from (f"<li>{escape(what)}</li>" for what in CANNOT_SHOW)
     yield f"</ul><h2>Evidence</h2><p>The log's key:</p><pre>{escape(report.vkey)}</pre>"
+    yield f"<p>Persons and certificates were chosen with --seed {report.seed}.</p>"
     if report.note:
         yield f"<p>The checkpoint as it was served:</p><pre>{escape(report.note)}</pre>"
     if report.since_note:
@@ -142,8 +148,7 @@ def _section(check: Check) -> Iterator[str]:
     for finding in check.findings:
         place = escape(_place(finding).removesuffix(", "))
         yield f'<div class="finding"><strong>{escape(finding.what)}</strong> {place}<br>{escape(finding.says)}<dl>'
-        for name, value in finding.values.items():
-            yield f"<dt>{escape(name)}</dt><dd>{escape(_value(value))}</dd>"
+        yield from (f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in _details(finding))
         yield "</dl></div>"
     if check.found > len(check.findings):
         yield f"<p>… and {check.found - len(check.findings)} more.</p>"

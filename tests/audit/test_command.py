@@ -12,6 +12,7 @@ import pytest
 import stamina
 from click.testing import CliRunner, Result
 
+from contracts.rules import RULES
 from services.audit.command import audit as command
 from services.audit.findings import Check, Report
 from services.audit.report import as_html, as_json, as_text
@@ -172,6 +173,8 @@ def test_the_three_reports_say_the_same(tmp_path: Path) -> None:
     (refused,) = (finding for finding in findings if finding["what"] == "rule-broken")
     assert (refused["position"], refused["rule"]) == (4, "A5")
     assert refused["values"] == {"certificate_number": "CQPM-2024-78", "today": "2024-06-15"}
+    assert RULES["A5"] in text
+    assert RULES["A5"] in page.text
     assert members["note"] == report.note
     assert report.note in page.text
 
@@ -184,8 +187,10 @@ def test_nothing_of_the_log_becomes_part_of_the_page(tmp_path: Path) -> None:
 def test_reports_are_written_beside_what_is_printed(log: Published, tmp_path: Path) -> None:
     files = [tmp_path / f"report{suffix}" for suffix in (".html", ".json", ".txt")]
     options = [option for file in files for option in ("--report", str(file))]
-    result = run(log.folder, *options, "--format", "json")
-    assert json.loads(result.stdout) == json.loads(files[1].read_text())
+    result = run(log.folder, *options, "--format", "json", "--seed", "7")
+    members = json.loads(result.stdout)
+    assert members == json.loads(files[1].read_text())
+    assert members["seed"] == 7
     assert files[0].read_text().startswith("<!doctype html>")
     assert "The log's key has signed the checkpoint" in files[2].read_text()
 

@@ -12,6 +12,7 @@ import rich_click as click
 from contracts.problems import Problem
 from services.embedded.data_folder import DataFolder, default_path
 from services.embedded.postgres import Postgres
+from services.log.pool import open_pool
 from services.registry.vault.ring import KeyRing
 from services.registry.vault.rotation import (
     AnotherRotation,
@@ -25,7 +26,7 @@ TOLD_ROWS = 10_000
 """Progress is a line this often."""
 
 VACUUM = "VACUUM vault.person, vault.intent, vault.fingerprint_key"
-"""Frees what the rows were before: keys and fingerprints that are replaced go from the tables' pages too, in time."""
+"""Frees what the rows were before. It is the owner's right: another user's is passed over with a warning."""
 
 KNOWN_FAILURES = (AnotherRotation, RectificationsUnderWay, Problem, asyncpg.PostgresError, OSError)
 
@@ -109,9 +110,11 @@ def _run(data: Path | None, work: Callable[[asyncpg.Pool, KeyRing], Awaitable[No
 
 
 async def _connected(place: _Place, work: Callable[[asyncpg.Pool, KeyRing], Awaitable[None]]) -> None:
-    async with asyncpg.create_pool(place.database_url, min_size=0, max_size=2) as pool:
+    async with open_pool(place.database_url, "vault", connections_max=2) as pool:
         await work(pool, place.ring)
-        await pool.execute(VACUUM)
+    connection = await asyncpg.connect(place.database_url)
+    await connection.execute(VACUUM)
+    await connection.close()
 
 
 def _progress(label: str) -> Callable[[int], None]:

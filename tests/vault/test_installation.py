@@ -1,11 +1,14 @@
-"""The vault of the real product: its commands while it is used, and a search for what must be nowhere."""
+"""The vault of the real product: its commands while it is used, and a start on an older backup."""
 
 import asyncio
 import sys
 
 import httpx2
 
+from services.embedded.data_folder import DataFolder
+from services.embedded.postgres import Postgres
 from tests.installation import SCOPES, Installation, person
+from tests.vault.dumps import dump, restore_schema
 
 
 async def vault(installation: Installation, command: str) -> str:
@@ -49,3 +52,19 @@ async def test_keys_are_rotated_while_persons_are_posted(installation: Installat
 
 async def _rotate(installation: Installation) -> list[str]:
     return [await vault(installation, command) for command in ("rotate-fingerprint-key", "rotate-master-key")]
+
+
+async def test_a_process_that_starts_on_an_older_vault_serves_nobody_who_was_erased(installation: Installation) -> None:
+    url = Postgres(DataFolder(installation.data)).url()
+    async with installation.client(*SCOPES, "persons:erase") as client:
+        (erased_id, identity), (other_id, other) = await register(client, 2)
+        backup = await dump(url, "--schema=vault")
+        assert (await client.delete(f"/v1/persons/{erased_id}/identity")).status_code == 204
+        await restore_schema(url, "vault", backup)
+        await installation.kill("serve")
+        await installation.until_ready()
+        assert (await client.get(f"/v1/persons/{erased_id}")).status_code == 410
+        assert (await client.get(f"/v1/persons/{other_id}")).json() == {"person_id": other_id} | other
+        again = await client.post("/v1/persons", json=identity)
+        assert again.status_code == 201
+        assert again.json()["person_id"] != erased_id

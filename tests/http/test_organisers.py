@@ -215,6 +215,8 @@ async def test_what_there_is_not_is_not_found_for_anybody(world: World) -> None:
         ("GET", "/log/tile/entries/000.p/1"),
         ("GET", "/v1/ops/followers"),
         ("GET", "/v1/branch/counts?year=2018&as_of=1"),
+        ("GET", "/v1/persons/{person_id}/export"),
+        ("GET", "/v1/persons/{person_id}/competencies/grounds"),
         ("PATCH", "/v1/persons/{person_id}"),
         ("POST", "/v1/persons/{person_id}/merge"),
         ("DELETE", "/v1/persons/{person_id}/identity"),

@@ -45,10 +45,10 @@ class NotNext(ValueError):
 async def alone(connection: asyncpg.Connection) -> AsyncIterator[None]:
     """Hold the log's lock meanwhile: nobody else can append. Raises WriterAtWork."""
     if not await connection.fetchval(_LOCK):
-        raise WriterAtWork("the log is being written")
+        raise WriterAtWork("the log is being written; stop every `certibranche serve`")
     try:
         if writers := await connection.fetchval(_WRITERS, CONNECTION_SETTINGS["application_name"]):
-            raise WriterAtWork(f"{writers} writers are connected to the log")
+            raise WriterAtWork(f"connected writers of the log: {writers}; stop every `certibranche serve`")
         yield
     finally:
         if not connection.is_closed():

@@ -51,10 +51,11 @@ def posted(number: int, year: int = 2030) -> Proposal:
 class History:
     """A log of HEAD events, its stream and its tiles."""
 
-    def __init__(self, log: FilledLog, tiles: PublishedLog, servers: Servers) -> None:
+    def __init__(self, log: FilledLog, tiles: PublishedLog, servers: Servers, signing_key: str) -> None:
         self.log = log
         self.tiles = tiles
         self.servers = servers
+        self.signing_key = signing_key
 
     async def rows(self) -> list[Any]:
         return await rows(self.log.pool)
@@ -87,9 +88,10 @@ async def history(
         for first in range(1, HEAD + 1, GROUP):
             await writer.append([posted(number) for number in range(first, first + GROUP)])
         await migrate_stream(Servers(nats_session.admin_url))
-        tiles = PublishedLog(log.pool, log.news, Signer(new_key("log.example/test")), tmp_path_factory.mktemp("tiles"))
+        key = new_key("log.example/test")
+        tiles = PublishedLog(log.pool, log.news, Signer(key), tmp_path_factory.mktemp("tiles"))
         await publish(log, tiles, nats_session)
-        yield History(log, tiles, Servers(nats_session.monitor_url))
+        yield History(log, tiles, Servers(nats_session.monitor_url), key)
     client = await connect(Servers(nats_session.admin_url))
     await client.jetstream().delete_stream(STREAM)
     await client.close()

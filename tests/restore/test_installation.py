@@ -171,12 +171,14 @@ async def test_a_lost_database_is_refused_then_restored_from_stream_or_tiles_and
     backup = tmp_path / "backup"
     await registry.start()
     async with registry.client(*SCOPES) as client:
-        persons = await register_persons(client, 6)
+        *persons, leaving = await register_persons(client, 7)
         catalogue = event("certification.published", certification(certification_id=CERTIFICATION))
         inscriptions = [event("candidate.registered", registration(id_, CERTIFICATION)) for id_ in persons]
         for posted in (catalogue, *inscriptions[:2]):
             assert (await post(client, posted)).status_code == 201
         await registry.dump(backup)
+        async with registry.client("persons:erase") as eraser:
+            assert (await eraser.delete(f"/v1/persons/{leaving}/identity")).status_code == 204
         for posted in (*inscriptions[2:], *(objective() for _ in range(10))):
             answer = await post(client, posted)
         last = answer.json()["position"]
@@ -188,7 +190,7 @@ async def test_a_lost_database_is_refused_then_restored_from_stream_or_tiles_and
     # An older database.
     await registry.bring_back(backup)
     head = len(await registry.entries())
-    assert head == last - 14
+    assert head == last - 15
     said = await registry.refusal()
     assert f"the tiles are at {last}, the log at {head}" in said
     assert "certibranche restore --from-" in said
@@ -207,6 +209,7 @@ async def test_a_lost_database_is_refused_then_restored_from_stream_or_tiles_and
         for posted in inscriptions:
             other = posted | {"data": posted["data"] | {"route": "VAE"}}
             assert (await post(client, other)).status_code == 409
+        assert (await client.get(f"/v1/persons/{leaving}")).status_code == 410
         answer = await post(client, objective())
         assert answer.json()["position"] == last + 1
         await published(registry, client, last + 1)

@@ -143,7 +143,7 @@ async def test_nobody_may_write_meanwhile(history: History, backup: MakeBackup) 
         pass
     async with log_writer(older.url) as writer:
         await writer.append_one(posted(HEAD + 1))
-        with pytest.raises(WriterAtWork, match="1 writer"):
+        with pytest.raises(WriterAtWork, match="connected writers of the log: 1"):
             async with alone(connection):
                 pytest.fail("a writer is connected")
     await connection.close()

@@ -225,9 +225,13 @@ async def test_an_entry_that_was_not_signed_is_refused_before_anything_is_put_ba
     tiles: PublishedLog, backup: MakeBackup
 ) -> None:
     older = await backup(100)
-    spoil(tiles.folder / "tile/entries/001")
+    whole = tiles.folder / "tile/entries/001"
+    before = whole.read_bytes()
+    whole.write_bytes(before.replace(b'"authid":"tests"', b'"authid":"other"', 1))
     source = open_tiles(tiles.folder, tiles.guard())
-    await refused(older, source, SourceRefused, "is not the one that was signed|lack entry bundle 1")
+    await refused(older, source, SourceRefused, "the entry of position 257 is not the one that was signed")
+    whole.write_bytes(before[:-1])
+    await refused(older, source, SourceRefused, "lack entry bundle 1: an entry bundle is cut off")
 
 
 @pytest.mark.parametrize("tile", ["tile/0/000", "tile/0/002.p/88"])

@@ -14,7 +14,7 @@ from tests.bench.measure import Plan
 from tests.bench.run import Run
 from tests.bench.servers import servers
 
-TABLES = ("appends", "http", "boundaries", "replay", "tiles", "audit")
+TABLES = ("appends", "http", "boundaries", "replay", "followers", "relay", "tiles", "audit")
 """Each is a module beside this one with `async def measure(run: Run) -> Table`."""
 
 QUICK = Plan(seconds=0.2, repetitions=1, quick=True)

@@ -1,22 +1,19 @@
-"""How fast views follow: `python -m tests.bench.followers [--events N] [--seconds S] [--profile VIEW]`.
+"""How fast views follow: catch-up from an empty view, and the time from a receipt until the event is visible.
 
-Catch-up from an empty view against one event a transaction and against replay in this process; and the time from a
-receipt until the event is visible in the view, under light and heavy posting. Ratios are of this run; all else is only
-there to read them.
+`python -m tests.bench.followers VIEW` shows where one catch-up spends this process's time.
 """
 
 import argparse
 import asyncio
 import cProfile
-import json
+import math
 import pstats
-import secrets
-import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import date
+from functools import partial
 from itertools import islice, pairwise
 
 import asyncpg
@@ -38,17 +35,27 @@ from services.log.reader import LogReader
 from services.projections.app import FOLLOWER_SETTINGS, MIGRATIONS, VIEWS, listener, pool
 from services.projections.batches import UNBOUNDED
 from services.projections.builds import View, create_build, drop_build
-from services.projections.follower import Follower
+from services.projections.follower import BATCH_EVENTS_MAX, Follower
 from services.projections.leases import Lease
 from services.registry.app import LOG_MIGRATIONS
-from tests.bench import generated
-from tests.bench.servers import servers
+from tests.bench import generated, load
+from tests.bench.measure import Case, Comparison, Sample, compare, kept, repeated
+from tests.bench.processes import ProcessId, cpu_s
+from tests.bench.report import FIGURES, Table, rows_of
+from tests.bench.run import Run
+from tests.bench.servers import Servers, servers
 
 FIRST_ROUND, ROUND = 100, 10_000
 """Persons whose events are interleaved. The first round is small: those who go one by one see whole careers."""
 
+EVENTS = 200_000
 ONE_BY_ONE = 1_000
-HEAVY_EVENTS_MAX = 64
+LIGHT, HEAVY = "light", "heavy"
+APPENDS = {LIGHT: (250, 1, 0.02), HEAVY: (1_000, 8, 0.0)}
+"""How many appends, of how many events each, and the pause between them in seconds."""
+
+BYTES, DECODED = "replay in process, bytes", "replay in process, facts decoded"
+SHOWN = tuple(figure for figure in FIGURES if figure != "server_cpu_us")
 
 
 def careers(persons: int) -> Iterator[Fact]:
@@ -156,22 +163,35 @@ def _candidate(number: int) -> Fact:
 class Bench:
     """One log, and what is measured on it."""
 
-    def __init__(self, url: str, events: int, connections: asyncpg.Pool, follower_pool: asyncpg.Pool) -> None:
+    def __init__(
+        self, url: str, events: int, connections: asyncpg.Pool, follower_pool: asyncpg.Pool, postgres: ProcessId
+    ) -> None:
         self.url = url
         self.events = events
         self.pool = connections
         self.follower_pool = follower_pool
         self.reader = LogReader(connections)
+        self._postgres = postgres
 
-    async def replay(self, *, decoded: bool) -> float:
-        """Events a second, as the library of this process reads them."""
-        started, count = time.perf_counter(), 0
+    async def replay(self, *, decoded: bool) -> Sample:
+        """The log as this process reads it."""
+        took, count = self._watch(), 0
         async for page in self.reader.entries(0, until=self.events):
             count += len([entry.event() for entry in page] if decoded else page)
-        return count / (time.perf_counter() - started)
+        return took(count)
 
-    async def catch_up(self, view: View, *, one_by_one: bool = False) -> float:
-        """Events a second from an empty view, under a lease. one_by_one: one a transaction, each waits for the disk."""
+    def _watch(self) -> Callable[[int], Sample]:
+        """Begins now. What it returns tells what so many operations have taken."""
+        began, cpu_began, postgres_began = time.perf_counter(), time.process_time(), cpu_s(self._postgres())
+        return lambda operations: Sample(
+            operations=operations,
+            seconds=time.perf_counter() - began,
+            cpu_s=time.process_time() - cpu_began,
+            postgres_cpu_s=cpu_s(self._postgres()) - postgres_began,
+        )
+
+    async def catch_up(self, view: View, *, one_by_one: bool = False) -> Sample:
+        """From an empty view, under a lease. one_by_one: one event a transaction, each waits for the disk."""
         async with self.pool.acquire() as connection, connection.transaction():
             await drop_build(connection, view.name)
             await create_build(connection, view, view.name)
@@ -179,25 +199,27 @@ class Bench:
             connections = self.pool if one_by_one else self.follower_pool
             lease = Lease(connections, view.name)
             await lease.take()
-            size = {"batch_events_max": 1} if one_by_one else {}
-            follower = Follower(view, connections, news, lease=lease, **size)
+            size = 1 if one_by_one else BATCH_EVENTS_MAX
+            follower = Follower(view, connections, news, lease=lease, batch_events_max=size)
             until = min(ONE_BY_ONE, self.events) if one_by_one else self.events
-            started = time.perf_counter()
+            took = self._watch()
             while await follower.step(until=until):
                 await lease.hold()
-            seconds = time.perf_counter() - started
+            sample = took(until)
             await follower.close()
             await lease.give_up()
-        return until / seconds
+        return sample
 
-    async def visible(self, view: View, *, appends: int, each: int, every_s: float) -> dict[str, float]:
-        """Percentiles in ms: of an append of `each` events, and from its receipt until the view has them."""
+    async def visible(self, view: View, posting: str) -> tuple[Sample, Sample]:
+        """Latencies: of appends, and from their receipts until the view has their events."""
+        appends, each, every_s = APPENDS[posting]
         connection = await asyncpg.connect(self.url)
         types = await generated.type_ids(connection)
         position = await self.reader.head()
         began, numbers = position, iter(range(10_000_000 + position, 20_000_000))
         receipts: list[float] = []
         appended: list[float] = []
+        took = self._watch()
         async with listener(self.url, LOG_CHANNEL) as news:
             follower = _Timed(view, self.follower_pool, news, lease=Lease(self.follower_pool, view.name))
             running = asyncio.create_task(follower.run())
@@ -218,7 +240,9 @@ class Bench:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
         await connection.close()
-        return _percentiles(appended, _delays(receipts, follower.seen, began, each))
+        seconds = took(appends).seconds
+        delays = _delays(receipts, follower.seen, began, each)
+        return load.sample(appended, seconds, math.nan), load.sample(delays, seconds, math.nan)
 
 
 class _Timed(Follower):
@@ -255,32 +279,17 @@ def _delays(receipts: list[float], seen: list[tuple[int, float]], began: int, ea
     return delays
 
 
-def _percentiles(appended: list[float], delays: list[float]) -> dict[str, float]:
-    def of(values: list[float], percent: int) -> float:
-        return round(statistics.quantiles(values, n=100)[percent - 1] * 1000, 2)
-
-    return {
-        "append_p50_ms": of(appended, 50),
-        "visible_p50_ms": of(delays, 50),
-        "visible_p99_ms": of(delays, 99),
-        "p50_ratio": round(of(delays, 50) / of(appended, 50), 2),
-        "p99_ratio": round(of(delays, 99) / of(appended, 50), 2),
-    }
-
-
 @asynccontextmanager
-async def bench(events: int, tell: Callable[[str], None]) -> AsyncIterator[Bench]:
-    """A server with fsync, in a folder of its own, and a generated log."""
-    async with servers(tell) as running:
-        name = f"bench_{secrets.token_hex(4)}"
-        await running.postgres.create_database(name)
-        url = running.postgres.url(name)
-        count = await _fill(url, events, tell)
-        async with (
-            pool(url, "reader", connections_max=4) as connections,
-            pool(url, "projector", connections_max=6, **FOLLOWER_SETTINGS) as follower_pool,
-        ):
-            yield Bench(url, count, connections, follower_pool)
+async def bench(running: Servers, events: int) -> AsyncIterator[Bench]:
+    """A generated log of careers."""
+    await running.postgres.create_database("careers")
+    url = running.postgres.url("careers")
+    count = await _fill(url, events, running.tell)
+    async with (
+        pool(url, "reader", connections_max=4) as connections,
+        pool(url, "projector", connections_max=6, **FOLLOWER_SETTINGS) as follower_pool,
+    ):
+        yield Bench(url, count, connections, follower_pool, running.watched()["postgres_cpu_s"])
 
 
 async def _fill(url: str, events: int, tell: Callable[[str], None]) -> int:
@@ -299,71 +308,70 @@ async def _fill(url: str, events: int, tell: Callable[[str], None]) -> int:
     return position
 
 
-async def measure(events: int, seconds: float, repetitions: int, tell: Callable[[str], None]) -> dict[str, object]:
-    """All figures of a run."""
-    found: dict[str, object] = {}
-    async with bench(events, tell) as on:
-        found["events"] = on.events
-        samples: dict[str, list[float]] = {}
-        for _ in range(repetitions):
-            await _sample(samples, "replay, bytes", on.replay(decoded=False))
-            await _sample(samples, "replay, decoded", on.replay(decoded=True))
-            for view in VIEWS:
-                await _sample(samples, f"{view.name}, one by one", on.catch_up(view, one_by_one=True))
-                await _sample(samples, f"{view.name}, catch-up", on.catch_up(view))
-        found["events a second"] = {name: round(statistics.median(rates)) for name, rates in samples.items()}
-        found["ratios"] = {
-            f"{view.name} / {peer}": _ratio(samples, f"{view.name}, catch-up", name)
-            for view in VIEWS
-            for peer, name in (
-                ("one by one", f"{view.name}, one by one"),
-                ("replay, bytes", "replay, bytes"),
-                ("replay, decoded", "replay, decoded"),
-            )
-        }
+async def measure(run: Run) -> Table:
+    """The table of followers."""
+    async with bench(run.servers, EVENTS // 20 if run.plan.quick else EVENTS) as on:
+        cases: dict[str, Case] = {BYTES: partial(on.replay, decoded=False), DECODED: partial(on.replay, decoded=True)}
+        for view in VIEWS:
+            cases[_caught_up(view)] = partial(on.catch_up, view)
+            cases[_one_by_one(view)] = partial(on.catch_up, view, one_by_one=True)
+        samples = dict(await repeated(kept(cases), run.plan.repetitions, run.tell))
+        lags: list[Comparison] = []
         for view in VIEWS[:2]:
-            light = int(seconds / 0.02)
-            found[f"{view.name}, visible, light"] = await on.visible(view, appends=light, each=1, every_s=0.02)
-            heavy = await on.visible(view, appends=int(seconds / 0.004), each=HEAVY_EVENTS_MAX // 8, every_s=0.0)
-            found[f"{view.name}, visible, heavy"] = heavy
-    return found
+            for posting in APPENDS:
+                run.tell(f"{view.name}, {posting} posting")
+                append, visible = await on.visible(view, posting)
+                name = f"{view.name}, visible, {posting} posting"
+                samples[name], samples[f"{view.name}, append, {posting} posting"] = [visible], [append]
+                if posting == LIGHT:
+                    against = f"append, {posting} posting, p50"
+                    lags += [
+                        Comparison(what=f"{name}: p{p}", against=against, values=[ms / append.p50_ms], at_most=goal)
+                        for p, ms, goal in ((50, visible.p50_ms, 0.6), (99, visible.p99_ms, 3))
+                    ]
+    return Table(
+        title="Followers",
+        comparisons=[
+            *(c for view in VIEWS for c in compare(samples, _caught_up(view), _one_by_one(view), at_least=65)),
+            *(c for view in VIEWS for c in compare(samples, _caught_up(view), BYTES, at_least=0.25)),
+            *(c for view in VIEWS for c in compare(samples, _caught_up(view), DECODED)),
+            *lags,
+        ],
+        columns=["case, events", *(FIGURES[figure] for figure in SHOWN)],
+        rows=rows_of(samples, sorted(samples), SHOWN),
+        notes=[
+            f"{on.events} events of careers. One by one: one event a transaction, the first {ONE_BY_ONE} alone.",
+            "Visible: from the receipt of an append until the view has committed its events."
+            f" Light posting is one event each {APPENDS[LIGHT][2] * 1e3:.0f} ms, heavy"
+            f" {APPENDS[HEAVY][1]} a group without pause.",
+            "Client CPU: of the process that follows.",
+        ],
+    )
 
 
-async def _sample(samples: dict[str, list[float]], name: str, rate: Awaitable[float]) -> None:
-    samples.setdefault(name, []).append(await rate)
+def _caught_up(view: View) -> str:
+    return f"{view.name}, catch-up"
 
 
-def _ratio(samples: dict[str, list[float]], name: str, peer: str) -> float:
-    return round(statistics.median(ours / theirs for ours, theirs in zip(samples[name], samples[peer], strict=True)), 3)
+def _one_by_one(view: View) -> str:
+    return f"{view.name}, one by one"
 
 
-async def profile(events: int, name: str, tell: Callable[[str], None]) -> None:
+async def profile(name: str) -> None:
     """Where one catch-up spends this process's time."""
     view = next(view for view in VIEWS if view.name == name)
-    async with bench(events, tell) as on:
+    async with servers(lambda line: print(line, file=sys.stderr)) as running, bench(running, EVENTS) as on:
         with cProfile.Profile() as profiled:
-            rate = await on.catch_up(view)
-        tell(f"{rate:.0f} events/s")
+            sample = await on.catch_up(view)
+        print(f"{sample.rate:.0f} events/s", file=sys.stderr)
         pstats.Stats(profiled).sort_stats("tottime").print_stats(25)
 
 
 def main() -> None:
-    """Run it, and print the figures as JSON."""
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--events", type=int, default=1_000_000)
-    arguments.add_argument("--seconds", type=float, default=10.0, help="of posting, light and heavy each")
-    arguments.add_argument("--repetitions", type=int, default=3)
-    arguments.add_argument("--profile", metavar="VIEW", choices=[view.name for view in VIEWS])
-    given = arguments.parse_args()
-
-    def tell(line: str) -> None:
-        print(line, file=sys.stderr)
-
-    if given.profile:
-        asyncio.run(profile(given.events, given.profile, tell))
-    else:
-        found = asyncio.run(measure(given.events, given.seconds, given.repetitions, tell))
-        print(json.dumps(found, indent=2))
+    """Profile one view's catch-up."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.followers", description="Profile a catch-up.")
+    parser.add_argument("view", choices=[view.name for view in VIEWS])
+    asyncio.run(profile(parser.parse_args().view))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
-"""How fast the log reaches NATS: `python -m tests.bench.relay [--repetitions N] [--profile]`.
+"""How fast the log reaches NATS: the relay beside `js.publish` awaited one by one, on the same server and events; and
+the time from a receipt until JetStream has acknowledged the event, and until a subscriber holds it.
 
-The relay's throughput against `js.publish` awaited one by one, on the same server and the same events; and the time
-from a receipt until JetStream has acknowledged the event, and until a subscriber holds it, against that of an append.
+`python -m tests.bench.relay` shows where the relay's time goes.
 """
 
-import argparse
 import asyncio
 import contextlib
 import cProfile
+import math
 import pstats
-import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -28,18 +27,28 @@ from contracts.facts import ObjectiveSet
 from contracts.subjects import STREAM
 from services.embedded.nats import Nats
 from services.embedded.readiness import free_port
+from services.embedded.supervisor import Supervisor
 from services.log.listener import LOG_CHANNEL, Listener
 from services.log.reader import Entry, LogReader
 from services.projections.relay import Relay, Servers, connect
 from services.projections.relay.batch import Sent, addressed
 from services.projections.relay.stream import stream_config
 from services.subscribers.durable import make_durable
+from tests.bench import load
+from tests.bench.measure import Case, Comparison, Sample, compare, kept, repeated
+from tests.bench.report import FIGURES, Table, rows_of
+from tests.bench.run import Run
 from tests.bench.servers import EVENTS_EACH, servers
+from tests.bench.servers import Servers as BenchServers
 
 PERSONS = 1_500
 ONE_BY_ONE = 1_000
 POSTED = 300
 POST_PAUSE_S = 0.01
+
+RELAY, ONE = "relay, ordered, expected sequence", "js.publish, one by one"
+APPEND, ACKNOWLEDGED, RECEIVED = "append", "receipt → JetStream's acknowledgement", "receipt → subscriber"
+SHOWN = ("rate", "p50_ms", "p99_ms", "cpu_us")
 PUT = "SELECT log.put($1, $2, $3::smallint[], $4::bytea[], $5::bytea[], $6::bytea[], $7::text[], $8::int[])"
 
 
@@ -86,34 +95,41 @@ class Bench:
         self._news = news
         self._servers = servers
 
-    async def anew(self) -> None:
+    async def _anew(self) -> None:
         """Begin with an empty stream."""
         with contextlib.suppress(nats.errors.Error):
             await self._admin.jetstream().delete_stream(STREAM)
         await self._admin.jetstream().add_stream(stream_config())
 
-    async def one_by_one(self, entries: Sequence[Entry]) -> float:
-        """Events a second that `js.publish` brings, each awaited, with what a message of ours carries."""
+    async def one_by_one(self, entries: Sequence[Entry]) -> Sample:
+        """What `js.publish` brings into an empty stream, each awaited, with what a message of ours carries."""
+        await self._anew()
         messages = [(entry, *addressed(entry.entry)) for entry in entries]
         jetstream = self._client.jetstream()
-        began = time.perf_counter()
+        began, cpu_began = time.perf_counter(), time.process_time()
         for entry, subject, headers in messages:
             expected = {Header.EXPECTED_LAST_SEQUENCE: str(entry.position - 1)}
             await jetstream.publish(subject, entry.entry, headers=headers | expected)
-        return len(messages) / (time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        return Sample(operations=len(messages), seconds=seconds, cpu_s=time.process_time() - cpu_began)
 
-    async def relay(self, head: int) -> float:
-        """Events a second that the relay brings, from an empty stream to the head of the log."""
-        began = time.perf_counter()
+    async def relay(self, head: int) -> Sample:
+        """What the relay brings, from an empty stream to the head of the log."""
+        await self._anew()
+        began, cpu_began = time.perf_counter(), time.process_time()
         async with self._relaying() as acknowledged:
-            return head / (await acknowledged.reached(head) - began)
+            seconds = await acknowledged.reached(head) - began
+            return Sample(operations=head, seconds=seconds, cpu_s=time.process_time() - cpu_began)
 
-    async def delays(self) -> tuple[list[float], list[float], list[float]]:
-        """Milliseconds of an append; from its receipt to JetStream's acknowledgement; to a subscriber."""
+    async def delays(self) -> tuple[Sample, Sample, Sample]:
+        """Latencies of an append; from its receipt to JetStream's acknowledgement; to a subscriber."""
         await make_durable(self._servers, STREAM, "bench", [])
         head = await self.reader.head()
         number = await self._type()
-        appends, acks, receipts = [], [], []
+        appends: list[float] = []
+        acks: list[float] = []
+        receipts: list[float] = []
+        started = time.perf_counter()
         async with self._relaying() as acknowledged:
             await self._admin.jetstream().reset_consumer(STREAM, "bench", seq=head + 1)
             received = Mark()
@@ -124,13 +140,18 @@ class Bench:
                 await self._put(position, number)
                 receipt = time.perf_counter()
                 acked_at, received_at = await asyncio.gather(*waiting)
-                appends.append(1e3 * (receipt - began))
-                acks.append(1e3 * (acked_at - receipt))
-                receipts.append(1e3 * (received_at - receipt))
+                appends.append(receipt - began)
+                acks.append(acked_at - receipt)
+                receipts.append(received_at - receipt)
                 await asyncio.sleep(POST_PAUSE_S)
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
-        return appends, acks, receipts
+        seconds = time.perf_counter() - started
+        return (
+            load.sample(appends, seconds, math.nan),
+            load.sample(acks, seconds, math.nan),
+            load.sample(receipts, seconds, math.nan),
+        )
 
     async def _listen(self, received: Mark) -> None:
         cursor = await self._admin.jetstream().pull_subscribe_bind(consumer="bench", stream=STREAM)
@@ -163,12 +184,12 @@ class Bench:
 
 
 @contextlib.asynccontextmanager
-async def benches() -> AsyncIterator[Bench]:
-    """Servers as `certibranche up` runs them, with fsync, and a generated log."""
-    async with servers(_tell) as running:
-        log = await running.log("relay", PERSONS)
-        server = Nats(running.folder, free_port())
-        await running.supervisor.start(server.program())
+async def benches(running: BenchServers) -> AsyncIterator[Bench]:
+    """NATS as `certibranche up` runs it, and a generated log."""
+    log = await running.log("relay", PERSONS)
+    server, supervisor = Nats(running.folder, free_port()), Supervisor(running.tell)
+    await supervisor.start(server.program())
+    try:
         admin, client = await connect(Servers(server.admin_url)), await connect(Servers(server.relay_url))
         async with (
             asyncpg.create_pool(log.url, min_size=1, max_size=4) as pool,
@@ -177,53 +198,45 @@ async def benches() -> AsyncIterator[Bench]:
             yield Bench(admin, client, pool, news, Servers(server.admin_url))
         await client.close()
         await admin.close()
+    finally:
+        await supervisor.stop()
 
 
-async def measure(repetitions: int, profile: cProfile.Profile | None) -> None:
-    async with benches() as bench:
+async def measure(run: Run) -> Table:
+    """The table of the relay."""
+    async with benches(run.servers) as bench:
         singles = await bench.reader.page(0, limit=ONE_BY_ONE)
-        head = PERSONS * EVENTS_EACH
-        ratios = []
-        for repetition in range(repetitions):
-            await bench.anew()
-            slow = await bench.one_by_one(singles)
-            await bench.anew()
-            if profile is not None:
-                profile.enable()
-            fast = await bench.relay(head)
-            if profile is not None:
-                profile.disable()
-            ratios.append(fast / slow)
-            _tell(f"{repetition + 1}/{repetitions}: {slow:.0f}/s one by one, {fast:.0f}/s relayed, {ratios[-1]:.1f} ×")
-        print(f"relay ÷ js.publish one by one: {statistics.median(ratios):.1f} × (goal ≥ 20 ×)")
-        appends, acknowledged, received = await bench.delays()
-        base = _percentile(appends, 50)
-        for what, values in (("receipt → JetStream ack", acknowledged), ("receipt → subscriber", received)):
-            p50, p99 = _percentile(values, 50), _percentile(values, 99)
-            print(
-                f"{what}: p50 {p50:.2f} ms ({p50 / base:.1f} × an append, goal ≤ 0.7), "
-                f"p99 {p99:.2f} ms ({p99 / base:.1f} ×, goal ≤ 3); an append {base:.2f} ms"
-            )
+        cases: dict[str, Case] = {
+            RELAY: partial(bench.relay, PERSONS * EVENTS_EACH),
+            ONE: partial(bench.one_by_one, singles),
+        }
+        samples = dict(await repeated(kept(cases), run.plan.repetitions, run.tell))
+        append, acknowledged, received = await bench.delays()
+        samples |= {APPEND: [append], ACKNOWLEDGED: [acknowledged], RECEIVED: [received]}
+    lags = [
+        Comparison(what=f"{name}: p{p}", against=f"{APPEND}, p50", values=[ms / append.p50_ms], at_most=goal)
+        for name, lag in ((ACKNOWLEDGED, acknowledged), (RECEIVED, received))
+        for p, ms, goal in ((50, lag.p50_ms, 0.7), (99, lag.p99_ms, 3))
+    ]
+    return Table(
+        title="Relay to JetStream",
+        comparisons=[*compare(samples, RELAY, ONE, at_least=20), *lags],
+        columns=["case, events", *(FIGURES[figure] for figure in SHOWN)],
+        rows=rows_of(samples, (RELAY, ONE, APPEND, ACKNOWLEDGED, RECEIVED), SHOWN),
+        notes=[
+            f"{PERSONS * EVENTS_EACH} events into an empty stream; one by one the first {ONE_BY_ONE} alone. Then"
+            f" {POSTED} appends of one event, each after the one before has reached its subscriber.",
+            "Client CPU: of the process that publishes.",
+        ],
+    )
 
 
-def _percentile(values: Sequence[float], percent: int) -> float:
-    return sorted(values)[min(len(values) - 1, len(values) * percent // 100)]
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.relay", description="Measure the relay.")
-    parser.add_argument("--repetitions", type=int, default=5, metavar="N")
-    parser.add_argument("--profile", action="store_true", help="show where the relay's time goes; ratios then mislead")
-    arguments = parser.parse_args()
-    profile = cProfile.Profile() if arguments.profile else None
-    uvloop.run(measure(arguments.repetitions, profile))
-    if profile is not None:
-        pstats.Stats(profile).sort_stats("tottime").print_stats(20)
+async def _profile() -> None:
+    async with servers(lambda line: print(line, file=sys.stderr)) as running, benches(running) as bench:
+        with cProfile.Profile() as profiled:
+            await bench.relay(PERSONS * EVENTS_EACH)
+        pstats.Stats(profiled).sort_stats("tottime").print_stats(20)
 
 
 if __name__ == "__main__":
-    main()
+    uvloop.run(_profile())

@@ -12,6 +12,9 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from prometheus_client import REGISTRY
 
+from services.accesses import app as accesses
+from services.accesses.layer import Accesses, recorded_reads
+from services.accesses.recorder import Recorder
 from services.edge.docs import docs_router, openapi_config
 from services.edge.keys import keys_at
 from services.edge.limits import Bounds, Limits
@@ -54,6 +57,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
     """The ASGI application. `drain` is set when streams should end."""
     keys = keys_at(settings.jwks)
     authenticator = Authenticator(keys, issuer=settings.issuer, audience=settings.audience)
+    recorder = Recorder(REGISTRY, keep_days=settings.access_days)
     ring = registry.ring_of(settings)
     notice = read_notice(settings.export_notice)
     checks: dict[str, Check] = {"tokens": keys.check}
@@ -67,6 +71,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
             checks["database"], checks["vault"] = _reachable(reader), app.state["vault"].check_ready
             reading = projections.reading(app.state, settings.database_url, tiles=settings.tiles)
             checks.update(await enter(reading))
+            await enter(accesses.recording(app.state, settings.database_url, recorder))
             # What one side needs of the other, which neither imports.
             app.state["receipt_headers"] = app.state["coverage"].receipt_headers
             app.state["opening"] = app.state["vault"].opening
@@ -87,6 +92,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
             *registry.routes(),
             *projections.routes(),
             export_person,
+            *accesses.routes(),
             ops_router(checks, REGISTRY),
             problem_pages(),
             docs_router(registry.DOCUMENTED),
@@ -101,6 +107,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
         state=State(
             {
                 "authenticator": authenticator,
+                "accesses": recorder,
                 "drain": drain,
             }
         ),
@@ -112,7 +119,8 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
         in_flight=settings.client_in_flight,
         in_flight_all=settings.in_flight,
     )
-    return Outer(Limits(SingleEvents(app), authenticator, bounds), Metrics(REGISTRY))
+    watched = Accesses(SingleEvents(app), recorded_reads(app), recorder)
+    return Outer(Limits(watched, authenticator, bounds), Metrics(REGISTRY))
 
 
 def _from_state(name: str) -> Callable[[Request[Any, Any, Any]], Any]:
@@ -159,6 +167,7 @@ async def migrate_tables(database_url: str) -> None:
         await migrate_schema(connection, "log", registry.LOG_MIGRATIONS)
         await migrate_schema(connection, "vault", registry.VAULT_MIGRATIONS)
         await migrate_schema(connection, "projections", projections.MIGRATIONS)
+        await migrate_schema(connection, "access", accesses.MIGRATIONS)
         if notice := await make_roles(connection):
             log.warning("roles", notice=notice)
     finally:

@@ -2,7 +2,7 @@
 
 import asyncpg
 
-ROLES = ("writer", "vault", "projector", "reader", "relay", "auditor")
+ROLES = ("writer", "vault", "projector", "reader", "relay", "access", "auditor")
 """Nobody logs in as one of them: users do who are members of them (`docs/database-roles.md`)."""
 
 NAME_BYTES_MAX = 63
@@ -12,8 +12,8 @@ _LOCK = "SELECT pg_advisory_xact_lock(hashtext('certibranche_roles'))"
 
 # Rights are taken back before they are given, so that what a release no longer gives is gone.
 _GRANTS = """
-REVOKE ALL ON SCHEMA log, vault, projections FROM {all};
-REVOKE ALL ON ALL TABLES IN SCHEMA log, vault, projections FROM {all};
+REVOKE ALL ON SCHEMA log, vault, projections, access FROM {all};
+REVOKE ALL ON ALL TABLES IN SCHEMA log, vault, projections, access FROM {all};
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA log FROM PUBLIC, {all};
 
 GRANT USAGE ON SCHEMA log TO {writer}, {projector}, {reader}, {relay}, {auditor};
@@ -28,6 +28,10 @@ GRANT USAGE ON SCHEMA projections TO {projector}, {reader}, {relay};
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA projections TO {projector};
 GRANT SELECT ON ALL TABLES IN SCHEMA projections TO {reader};
 GRANT SELECT, INSERT, UPDATE ON projections.lease TO {relay};
+
+GRANT USAGE ON SCHEMA access TO {access}, {auditor};
+GRANT SELECT ON ALL TABLES IN SCHEMA access TO {access}, {auditor};
+GRANT INSERT, DELETE ON access.entry TO {access};
 
 -- The projector makes and drops the tables of views (rebuilds), so they are its own, in whichever schema they are.
 GRANT CREATE ON DATABASE {database} TO {projector};

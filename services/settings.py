@@ -124,6 +124,9 @@ class ServeSettings(StreamSettings, frozen=True, kw_only=True):
         if self.env == "production" and (errors := [*_not_for_production(self.issuer, self.jwks)]):
             raise SettingsRefused(errors)
 
+    access_days: Annotated[int, Meta(ge=31, le=36_500)] = 365
+    """For how many days it is kept who read what is about persons, or the log. Default: a year."""
+
     client_requests: Quota = 20_000
     """Requests that a client may make in ten seconds, by its token; a batch or a stream is one. Default: 20 000."""
 

@@ -21,6 +21,9 @@ TOLERANCE_S = 1e-6
 CLIENTS_MAX = 10_000
 """So many clients are remembered. One that is forgotten begins anew with its whole quota."""
 
+CLIENT_ID = "certibranche.client_id"
+"""Where in a request's scope inner layers find whose good token it shows; it is not there without one."""
+
 UNLIMITED = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Whoever watches the registry must reach it most when it has much to do."""
 
@@ -126,6 +129,7 @@ class Limits:
             presented = authorization(scope["headers"])
             if presented is not None:
                 caller = await self._authenticator.caller(presented)
+                scope[CLIENT_ID] = caller.client_id  # type: ignore[literal-required]
                 return self.remembered(f"client {caller.client_id}"), self._known
         except Problem:
             pass  # the route itself tells, or does not ask

@@ -18,6 +18,9 @@ from services.edge.tokens import CALLER, CALLER_IF_ANY, Requires
 PROBLEMS = "problems"
 """The key among a route's `opt`."""
 
+SHOWS_IDENTITY = "shows_identity"
+"""The key among a route's `opt`: its answer says who a person is; or does so with the query parameter named."""
+
 STATUSES = {
     400: "The request is malformed.",
     401: "A valid bearer token is required.",

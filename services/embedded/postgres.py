@@ -27,7 +27,7 @@ DATABASE = "certibranche"
 SUPERUSER = "postgres"
 
 USERS = {
-    "serve": {f"{DATABASE}_writer", f"{DATABASE}_vault", f"{DATABASE}_reader"},
+    "serve": {f"{DATABASE}_writer", f"{DATABASE}_vault", f"{DATABASE}_reader", f"{DATABASE}_access"},
     "follow": {f"{DATABASE}_projector"},
     "relay": {f"{DATABASE}_relay"},
 }

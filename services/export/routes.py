@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Request, Response, get
 from litestar.params import FromPath
 
-from services.edge.operations import problems
+from services.edge.operations import SHOWS_IDENTITY, problems
 from services.edge.tokens import Requires
 from services.export.export import Export, Exporter
 from services.projections.answers import POSITION_HEADER, positioned_problems
@@ -17,7 +17,7 @@ from services.projections.answers import POSITION_HEADER, positioned_problems
     summary="Everything that is known about a person",
     tags=["Persons"],
     guards=[Requires("persons:admin")],
-    opt=problems(410),
+    opt=problems(410) | {SHOWS_IDENTITY: True},
     exception_handlers=positioned_problems,
 )
 async def export_person(request: Request[Any, Any, Any], person_id: FromPath[str]) -> Response[Export]:

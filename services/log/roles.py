@@ -11,9 +11,10 @@ import structlog
 
 Connection: TypeAlias = "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy"
 
-Role = Literal["writer", "vault", "projector", "reader", "relay", "auditor"]
+Role = Literal["writer", "vault", "projector", "reader", "relay", "access", "auditor"]
 """writer: appends to the log. vault: keeps identities. projector: keeps views. reader: answers out of log and views.
-relay: reads the log, and holds its lease. auditor: reads the log; for people, no process of ours takes it."""
+relay: reads the log, and holds its lease. access: records who looked. auditor: reads the log and that record; for
+people, no process of ours takes it."""
 
 # $1: the part's name. A role lasts as long as the connection. No row: it was not taken.
 _TAKE = """

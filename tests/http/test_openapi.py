@@ -71,7 +71,7 @@ async def token(installation: Installation) -> str:
     """A token that may do everything, and a log that has begun."""
     async with installation.client(*SCOPES) as client:
         assert (await post(client, objective())).status_code == 201
-    return installation.token(*SCOPES, "persons:admin", "persons:erase", "ops:read", client_id="fuzz")
+    return installation.token(*SCOPES, "persons:admin", "persons:erase", "ops:read", "access:read", client_id="fuzz")
 
 
 @SCHEMA.parametrize()

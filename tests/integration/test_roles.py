@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from services.accesses import app as accesses
 from services.embedded.postgres import Postgres
 from services.embedded.readiness import wait_until
 from services.log import roles
@@ -25,7 +26,7 @@ from services.roles import ROLES, make_roles
 from tests.installation import Installation
 from tests.tampering import tamper
 
-ALL: tuple[Role, ...] = ("writer", "vault", "projector", "reader", "relay", "auditor")
+ALL: tuple[Role, ...] = ("writer", "vault", "projector", "reader", "relay", "access", "auditor")
 REFUSED = asyncpg.InsufficientPrivilegeError
 
 
@@ -36,6 +37,7 @@ async def migrated(database_url: str) -> str | None:
         await migrate(connection, "log", registry.LOG_MIGRATIONS)
         await migrate(connection, "vault", registry.VAULT_MIGRATIONS)
         await migrate(connection, "projections", projections.MIGRATIONS)
+        await migrate(connection, "access", accesses.MIGRATIONS)
         return await make_roles(connection)
     finally:
         await connection.close()
@@ -125,15 +127,47 @@ NO_CHANGE_OF_VIEWS = (
     "CREATE SCHEMA counts_2",
 )
 NO_LOG = ("SELECT FROM log.event", "SELECT FROM log.tag", "SELECT FROM log.type")
+INSERT_ACCESS = (
+    "INSERT INTO access.entry (at, client_id, method, route, status, tags, target)"
+    " VALUES (now(), 'x', 'GET', '/', 200, '{}', '{}')"
+)
 NO_LEASE = ("UPDATE projections.lease SET holder = holder", "DELETE FROM projections.lease")
 
+NO_RECORD = ("SELECT FROM access.entry", INSERT_ACCESS, "DELETE FROM access.entry", "TRUNCATE access.entry")
+
 FORBIDDEN: Mapping[Role, tuple[str, ...]] = {
-    "writer": (*NO_VAULT, *NO_VIEWS, *NO_CHANGE_OF_VIEWS),
-    "vault": (*NO_LOG, *NO_APPEND, *NO_VIEWS, *NO_CHANGE_OF_VIEWS, "DROP TABLE vault.person", "TRUNCATE vault.person"),
-    "projector": (*NO_APPEND, *NO_VAULT),
-    "reader": (*NO_APPEND, *NO_VAULT, *NO_CHANGE_OF_VIEWS, *NO_LEASE),
-    "relay": (*NO_APPEND, *NO_VAULT, *NO_VIEWS, *NO_CHANGE_OF_VIEWS, "DELETE FROM projections.lease"),
-    "auditor": (*NO_APPEND, *NO_VAULT, *NO_VIEWS, *NO_CHANGE_OF_VIEWS, *NO_LEASE, "SELECT FROM projections.lease"),
+    "writer": (*NO_VAULT, *NO_VIEWS, *NO_CHANGE_OF_VIEWS, *NO_RECORD),
+    "vault": (
+        *NO_RECORD,
+        *NO_LOG,
+        *NO_APPEND,
+        *NO_VIEWS,
+        *NO_CHANGE_OF_VIEWS,
+        "DROP TABLE vault.person",
+        "TRUNCATE vault.person",
+    ),
+    "projector": (*NO_APPEND, *NO_VAULT, *NO_RECORD),
+    "reader": (*NO_APPEND, *NO_VAULT, *NO_CHANGE_OF_VIEWS, *NO_LEASE, *NO_RECORD),
+    "relay": (*NO_APPEND, *NO_VAULT, *NO_VIEWS, *NO_CHANGE_OF_VIEWS, "DELETE FROM projections.lease", *NO_RECORD),
+    "access": (
+        *NO_LOG,
+        *NO_APPEND,
+        *NO_VAULT,
+        *NO_VIEWS,
+        *NO_CHANGE_OF_VIEWS,
+        "UPDATE access.entry SET status = 200",
+        "TRUNCATE access.entry",
+        "ALTER TABLE access.entry DISABLE TRIGGER ALL",
+    ),
+    "auditor": (
+        *NO_RECORD[1:],
+        *NO_APPEND,
+        *NO_VAULT,
+        *NO_VIEWS,
+        *NO_CHANGE_OF_VIEWS,
+        *NO_LEASE,
+        "SELECT FROM projections.lease",
+    ),
 }
 ALLOWED: Mapping[Role, tuple[str, ...]] = {
     "writer": ("SELECT FROM log.event", "SELECT FROM log.tag", "SELECT FROM log.type"),
@@ -148,7 +182,12 @@ ALLOWED: Mapping[Role, tuple[str, ...]] = {
         "INSERT INTO projections.lease (follower, holder, fence, expires_at) VALUES ('x', 'x', 1, now())",
         "UPDATE projections.lease SET holder = holder",
     ),
-    "auditor": NO_LOG,
+    "access": (
+        INSERT_ACCESS,
+        "SELECT FROM access.entry",
+        "DELETE FROM access.entry WHERE at < now() - interval '1 year'",
+    ),
+    "auditor": (*NO_LOG, "SELECT FROM access.entry"),
 }
 
 
@@ -290,7 +329,7 @@ async def test_the_registry_runs_as_users_that_are_not_the_database_owner(instal
 
     assert await wait_until(all_are_themselves, 30)
     await connection.close()
-    for user, roles_of in {"serve": "writer vault reader", "follow": "projector", "relay": "relay"}.items():
+    for user, roles_of in {"serve": "writer vault reader access", "follow": "projector", "relay": "relay"}.items():
         connection = await asyncpg.connect(server.url(user=user))
         for role in (*(f"certibranche_{role}" for role in ROLES), "postgres"):
             if role.removeprefix("certibranche_") in roles_of.split():

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from contracts.facts import PersonRectified, PersonRegistered
 from contracts.problems import Malformed, NotFound
-from services.edge.operations import problems
+from services.edge.operations import SHOWS_IDENTITY, problems
 from services.edge.tokens import Caller, Requires
 from services.log.reader import Entry
 from services.projections.transparency.checkpoints import KeptCheckpoint
@@ -136,6 +136,7 @@ async def get_entry_bundle(*, published: NamedDependency[Published], place: From
     summary="Proof that an entry is in the log",
     tags=["Log"],
     guards=[Requires("log:read")],
+    opt={SHOWS_IDENTITY: "opening"},
     dependencies=provided,
     responses={
         200: ResponseSpec(str, description="A c2sp.org/tlog-proof@v1", media_type=TEXT, generate_examples=False)

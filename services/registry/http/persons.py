@@ -11,7 +11,7 @@ from litestar.params import FromPath
 
 from contracts.problems import Malformed, Problem, UnsupportedMediaType
 from services.edge.ndjson import Line, NdjsonAnswer
-from services.edge.operations import problems
+from services.edge.operations import SHOWS_IDENTITY, problems
 from services.edge.problems import malformed
 from services.edge.tokens import Caller, Requires
 from services.log.proposal import Recorded
@@ -72,7 +72,7 @@ async def post_persons(
     summary="Who a person is",
     tags=["Persons"],
     guards=[Requires("persons:read", about="person")],
-    opt=problems(410),
+    opt=problems(410) | {SHOWS_IDENTITY: True},
 )
 async def get_person(person_id: FromPath[str], vault: NamedDependency[Vault]) -> Response[Person]:
     """Who a person is. An id that was merged into another answers as that one."""
@@ -87,7 +87,7 @@ async def get_person(person_id: FromPath[str], vault: NamedDependency[Vault]) ->
     guards=[Requires("persons:admin")],
     request_max_body_size=None,
     operation_class=PatchPerson,
-    opt=problems(409, 410),
+    opt=problems(409, 410) | {SHOWS_IDENTITY: True},
 )
 async def rectify_person(
     request: Request[Any, Any, Any],

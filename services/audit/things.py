@@ -40,10 +40,6 @@ class Sample:
         elif (place := self._dice.randrange(self.offered)) < self._size:
             self.ids[place] = id_
 
-    def __str__(self) -> str:
-        chosen = len(self.ids)
-        return f"all {chosen}" if chosen == self.offered else f"{chosen} of {self.offered}"
-
 
 class History(NamedTuple):
     """What has been read, at its last position. day: the Paris date then."""
@@ -86,6 +82,7 @@ def check_persons(check: Check, sample: Sample, history: History, registry: Regi
     def ask(person_id: str) -> Answer:
         return registry.ask(f"v1/persons/{person_id}/competencies", at=history.day.isoformat())
 
+    check.covered = f"0 of {sample.offered} persons"
     for done, (person_id, answered) in enumerate(ahead(ask, sample.ids), 1):
         try:
             _check_person(check, person_id, answered, history, registry)
@@ -134,6 +131,7 @@ def check_certificates(check: Check, sample: Sample, history: History, registry:
     def ask(number: str) -> Answer:
         return registry.ask(f"v1/certificates/{number}")
 
+    check.covered = f"0 of {sample.offered} certificates"
     for done, (number, answered) in enumerate(ahead(ask, sample.ids), 1):
         try:
             expected = history.certificate(number)

@@ -9,6 +9,7 @@ from random import Random, SystemRandom
 
 import pytest
 
+from tests.audit.product import audit, covered
 from tests.installation import Installation
 from tests.model.duel import Duel
 
@@ -38,5 +39,8 @@ async def test_the_registry_does_what_the_contract_says(tmp_path: Path) -> None:
                 if step % VIEWS_EVERY == 0:
                     await duel.compare_views()
             await duel.compare_past()
+        await covered(installation, len(duel.model.world.log))
+        audited = await audit(installation, "--entries", "--persons", "all")
+        assert audited.code == 0, audited
     finally:
         await installation.stop()

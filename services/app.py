@@ -75,7 +75,7 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
             # What one side needs of the other, which neither imports.
             app.state["receipt_headers"] = app.state["coverage"].receipt_headers
             app.state["opening"] = app.state["vault"].opening
-            sources = ("vault", "histories", "competencies", "registrations", "certificates")
+            sources = ("vault", "histories", "competencies", "registrations", "certificates", "access_reader")
             app.state["exporter"] = Exporter(notice, **{name: app.state[name] for name in sources})
             checks["nats"] = await enter(
                 projections.relay_check(

@@ -14,6 +14,9 @@ from contracts.facts import (
     PersonRectified,
     PersonRegistered,
 )
+from contracts.facts.fact import person as person_tag
+from contracts.facts.fact import registration as registration_tag
+from services.accesses.reading import AccessReader
 from services.export.notice import Notice, PartNotice
 from services.log.reader import Entry
 from services.projections.certificates.fold import CertificateAnswer
@@ -28,6 +31,9 @@ from services.registry.vault.vault import Vault
 
 EVENTS_MAX = 100_000
 """More than anybody has by orders of magnitude: a bound, not a page."""
+
+ACCESSES_MAX = 10_000
+"""The oldest that are kept; who was read about more often is told of the rest at GET /v1/log/accesses."""
 
 
 class KnownIdentity(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +74,11 @@ class EventsPart(msgspec.Struct, frozen=True, kw_only=True):
     content: list[dict[str, Any]]
 
 
+class AccessesPart(msgspec.Struct, frozen=True, kw_only=True):
+    about: PartNotice
+    content: list[dict[str, Any]]
+
+
 class Export(msgspec.Struct, frozen=True, kw_only=True):
     """Everything about a person at a position of the log. person_id: the one the person is known by; names: all ids."""
 
@@ -82,6 +93,7 @@ class Export(msgspec.Struct, frozen=True, kw_only=True):
     registrations: RegistrationsPart
     certificates: CertificatesPart
     events: EventsPart
+    accesses: AccessesPart
 
 
 class Exporter:
@@ -96,6 +108,7 @@ class Exporter:
         competencies: CompetenciesReader,
         registrations: RegistrationsReader,
         certificates: CertificatesReader,
+        access_reader: AccessReader,
     ) -> None:
         self._notice = notice
         self._vault = vault
@@ -103,6 +116,7 @@ class Exporter:
         self._competencies = competencies
         self._registrations = registrations
         self._certificates = certificates
+        self._access_reader = access_reader
 
     async def export(self, person_id: str) -> Export:
         """Raises NotFound, Erased, and Unavailable while a part is behind the log."""
@@ -142,7 +156,18 @@ class Exporter:
                 about=parts.certificates, content=[await self._certificate(number, as_of) for number in numbers]
             ),
             events=EventsPart(about=parts.events, content=_stored(history.entries)),
+            accesses=AccessesPart(
+                about=parts.accesses,
+                content=await self._accesses([known.person_id for known in identities], registrations),
+            ),
         )
+
+    async def _accesses(self, person_ids: Sequence[str], registration_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The recorded reads about the person under any id, and about the registrations, up to some seconds ago."""
+        tags = [*map(person_tag, person_ids), *map(registration_tag, registration_ids)]
+        until = await self._access_reader.last()
+        pages = self._access_reader.lines(0, until=until, tags=tags, limit=ACCESSES_MAX)
+        return [msgspec.json.decode(line) async for page in pages for line in page.splitlines()]
 
     async def _registration(self, registration_id: str, as_of: str) -> RegistrationAnswer:
         _, _, answer = await self._registrations.answer(registration_id, as_of=as_of, min_position=None)

@@ -26,6 +26,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     registrations: PartNotice
     certificates: PartNotice
     events: PartNotice
+    accesses: PartNotice
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -23,7 +23,8 @@ from services.projections.answers import POSITION_HEADER, positioned_problems
 async def export_person(request: Request[Any, Any, Any], person_id: FromPath[str]) -> Response[Export]:
     """For the person, who asks for access or to take it along (GDPR, articles 15 and 20).
 
-    Identities under every id, competencies, registrations, certificates and events, each with what it is for.
+    Identities under every id, competencies, registrations, certificates, events, and who has looked, each with what it
+    is for.
     """
     exporter: Exporter = request.app.state["exporter"]
     export = await exporter.export(person_id)

@@ -1,5 +1,6 @@
 """Everything that is known about a person, in one document: what the other addresses answer, and what it is for."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,25 @@ async def test_an_export_holds_what_every_address_answers(known: Known) -> None:
         await read(client, f"/v1/registrations/{data['registration_id']}") for data in (known.awarded, known.closed)
     ]
     assert export["certificates"]["content"] == [await read(client, f"/v1/certificates/{known.number}")]
+
+
+async def test_an_export_tells_who_has_looked(known: Known, installation: Installation) -> None:
+    """Under any id, and at a registration; not who looked at others."""
+    async with installation.client("persons:read", "registrations:read", client_id="curious") as curious:
+        paths = [f"/v1/persons/{known.kept_id}", f"/v1/persons/{known.merged_id}"]
+        paths.append(f"/v1/registrations/{known.closed['registration_id']}")
+        for path in paths:
+            assert (await curious.get(path)).status_code == 200
+        other = (await known.client.post("/v1/persons", json=person())).json()["person_id"]
+        assert (await curious.get(f"/v1/persons/{other}")).status_code == 200
+    tags = {tag for path in paths for tag in [path[4:].replace("s/", ":")]}
+    async with asyncio.timeout(30):
+        while True:  # reads that show no identity are written down in groups
+            export = await read(known.client, f"/v1/persons/{known.kept_id}/export")
+            seen = [access for access in export["accesses"]["content"] if access["client_id"] == "curious"]
+            if len(seen) >= len(paths):
+                break
+    assert {tag for access in seen for tag in access["tags"]} == tags
 
 
 async def test_every_part_says_what_it_is_for(known: Known) -> None:

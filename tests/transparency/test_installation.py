@@ -125,6 +125,7 @@ def test_a_policy_names_the_log_and_its_witnesses(tmp_path: Path) -> None:
         (f"witness w {WITNESS}\nquorum w", "address"),
         ("quorum", "line 1"),
     ],
+    ids=["another log", "no address", "no policy"],
 )
 def test_a_policy_of_another_log_or_that_stops_this_one_is_refused(tmp_path: Path, policy: str, said: str) -> None:
     with pytest.raises(SettingsRefused, match=f"CERTIBRANCHE_LOG_POLICY: .*{said}"):

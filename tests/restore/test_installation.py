@@ -198,8 +198,6 @@ async def test_a_lost_database_is_refused_then_restored_from_stream_or_tiles_and
 
     # From the stream.
     assert f"positions {head + 1} to {last} are back" in await registry.restore("--from-stream")
-    assert "nothing is missing" in await registry.restore("--from-stream")
-    assert await registry.entries() == before
     await registry.start()
     async with registry.client(*SCOPES) as client:
         assert (await client.get("/v1/log/entries")).content.splitlines() == before

@@ -48,7 +48,7 @@ from tests.bench.servers import Servers, servers
 FIRST_ROUND, ROUND = 100, 10_000
 """Persons whose events are interleaved. The first round is small: those who go one by one see whole careers."""
 
-EVENTS = 200_000
+EVENTS = 100_000
 ONE_BY_ONE = 1_000
 LIGHT, HEAVY = "light", "heavy"
 APPENDS = {LIGHT: (250, 1, 0.02), HEAVY: (1_000, 8, 0.0)}

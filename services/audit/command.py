@@ -152,6 +152,8 @@ def check(
 
     Exit code 0: all that was asked for holds. 3: something is not as it must be. 4: it could not all be checked.
     """
+    if persons is not None and not entries:
+        raise click.UsageError("Persons are compared with their entries: --persons needs --entries.")
     if witnesses or quorum is not None:
         policy = _of_witnesses(witnesses, quorum, policy)
     wanted = Wanted(

@@ -122,7 +122,9 @@ def test_a_policy_names_the_log_its_witnesses_and_their_quorum(log: Published, t
     assert CliRunner().invoke(command, arguments).exit_code == 2
 
 
-@pytest.mark.parametrize("options", [["--persons", "some"], ["--report", "report.pdf"]])
+@pytest.mark.parametrize(
+    "options", [["--entries", "--persons", "some"], ["--persons", "3"], ["--report", "report.pdf"]]
+)
 def test_what_is_not_understood_is_refused(log: Published, options: Sequence[str]) -> None:
     assert run(log.folder, *options).exit_code == 2
 

@@ -53,17 +53,28 @@ _SWEEP = "DELETE FROM access.entry WHERE at < now() - $1 * interval '1 day'"
 class Recorder:
     """The queue of one process. `running` must be open while it is used."""
 
-    def __init__(self, registry: CollectorRegistry, *, keep_days: int) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        keep_days: int,
+        waiting_max: int = WAITING_MAX,
+        durable_s: float = DURABLE_S,
+    ) -> None:
         self._keep_days = keep_days
+        self._waiting_max = waiting_max
+        self._durable_s = durable_s
         self._waiting: deque[tuple[Access | None, asyncio.Future[None] | None]] = deque()
         self._news, self._urgent = asyncio.Event(), asyncio.Event()
-        self._lost = Counter("accesses_lost", "Reads that could not be recorded", registry=registry)
-        self._written = Counter("accesses_written", "Reads recorded", registry=registry)
-        Gauge("accesses_waiting", "Reads not yet recorded", registry=registry).set_function(partial(len, self._waiting))
+        self._lost = Counter("certibranche_accesses_lost", "Reads that could not be recorded", registry=registry)
+        self._written = Counter("certibranche_accesses_written", "Reads recorded", registry=registry)
+        Gauge("certibranche_accesses_waiting", "Reads not yet recorded", registry=registry).set_function(
+            partial(len, self._waiting)
+        )
 
     def note(self, access: Access) -> None:
         """Record it soon. It is lost, and counted, when too many wait already."""
-        if len(self._waiting) >= WAITING_MAX:
+        if len(self._waiting) >= self._waiting_max:
             self._lost.inc()
             return
         self._waiting.append((access, None))
@@ -80,14 +91,14 @@ class Recorder:
             raise Unavailable("The record of accesses cannot be written right now.")
 
     async def _in_time(self, access: Access | None) -> bool:
-        if len(self._waiting) >= WAITING_MAX:
+        if len(self._waiting) >= self._waiting_max:
             return False
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((access, durable))
         self._news.set()
         self._urgent.set()
         try:
-            await asyncio.wait_for(durable, DURABLE_S)
+            await asyncio.wait_for(durable, self._durable_s)
         except TimeoutError:
             return False
         return True
@@ -118,8 +129,11 @@ class Recorder:
             try:
                 while self._waiting:
                     await self._write(pool)
-            except TROUBLE as trouble:
-                log.warning("accesses_not_written", waiting=len(self._waiting), trouble=type(trouble).__name__)
+            except Exception as error:  # a bug, too, must not end this: without it no identity is shown any more
+                if isinstance(error, TROUBLE):
+                    log.warning("accesses_not_written", waiting=len(self._waiting), trouble=type(error).__name__)
+                else:
+                    log.error("bug", exc_info=error)
                 self._news.set()
                 await asyncio.sleep(AGAIN_S)
 

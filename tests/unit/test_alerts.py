@@ -4,9 +4,10 @@ import re
 from pathlib import Path
 
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, CollectorRegistry
 
 import services.projections.transparency.metrics
+from services.accesses.recorder import Recorder
 from services.projections.metrics import FOLLOWERS
 
 ROOT = Path(__file__).parent.parent.parent
@@ -20,7 +21,8 @@ assert services.projections.transparency.metrics
 
 def names() -> set[str]:
     """Every series that a process of ours can show."""
-    families = [*FOLLOWERS.collect(), *REGISTRY.collect()]
+    Recorder(accesses := CollectorRegistry(), keep_days=365)
+    families = [*FOLLOWERS.collect(), *REGISTRY.collect(), *accesses.collect()]
     suffixes = {"counter": "_total"}
     return COLLECTED | {family.name + suffixes.get(family.type, "") for family in families}
 

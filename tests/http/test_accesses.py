@@ -165,11 +165,11 @@ async def test_a_person_that_is_no_id_is_refused(installation: Installation, per
 
 @contextlib.asynccontextmanager
 async def locked(installation: Installation) -> AsyncIterator[None]:
-    """Nothing can be recorded meanwhile."""
+    """Nothing can be recorded meanwhile; what is recorded can be read."""
     connection = await asyncpg.connect(Postgres(DataFolder(installation.data)).url())
     try:
         async with connection.transaction():
-            await connection.execute("LOCK TABLE access.entry")
+            await connection.execute("LOCK TABLE access.entry IN SHARE MODE")
             yield
     finally:
         await connection.close()

@@ -97,7 +97,7 @@ class LogReader:
 
     async def lines(self, after: int, *, until: int, limit: int | None = None) -> Lines:
         """All entries behind `after`, at most `LINES_PAGE` of them, up to `until`: a position behind `after` that the
-        log has reached. For those who hand on bytes: a third of the cost of `page`."""
+        log has reached. For those who hand on bytes: half of the cost of `page`, or less."""
         end = min(until, after + min(LINES_PAGE, limit or LINES_PAGE))
         blocks = await self._pool.fetch(_BLOCKS, after, end)
         return Lines(end - after, [block + b"\n" for (block,) in blocks], end)

@@ -1,13 +1,17 @@
 """Reading the log in order. Pages are cut by position, so no connection is held between them."""
 
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
 
 from contracts.envelope import StoredEvent, decode
 from contracts.facts import Fact
+
+RECORDED_WITHIN = timedelta(milliseconds=250)
+"""How old a recorded time is when it is put, at most, by the database's clock: who took it earlier, without the lock
+that orders commits, takes it anew. So a reader knows when nothing can be recorded in a moment any more."""
 
 PAGE = 1_000
 """Entries in a page of a long read."""

@@ -21,6 +21,7 @@ from contracts.unchecked import fact_of
 from services.log.boundary import BITS, Boundary, Folded, Wanted
 from services.log.group import Doubt, Group, Receipt
 from services.log.proposal import Circumstances, Outcome, Placed, Recorded, Reference, Unit
+from services.log.reader import RECORDED_WITHIN
 
 CLOCK_SKEW_MAX = timedelta(seconds=60)
 """How far the last recorded time may lie before this writer's clock."""
@@ -75,13 +76,14 @@ WHERE t.tag = $1 AND ($2::bigint >> t.type) & 1 = 1 AND t.position > $3 AND t.po
 ORDER BY e.position
 """
 
-_PUT = "SELECT log.put($1, $2, $3, $4, $5, $6, $7, $8)"
+# $9: how old the recorded time may be.
+_PUT = "SELECT log.put($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
-# $9: tags. Null, and nothing is put, when one of them is used. The snapshot is older than the lock, but not older than
+# $10: tags. Null, and nothing is put, when one of them is used. The snapshot is older than the lock, but not older than
 # the head that is expected.
 _PUT_IF_UNUSED = """
-SELECT CASE WHEN EXISTS (SELECT FROM unnest($9::text[]) unused (tag) JOIN log.tag t ON t.tag = unused.tag) THEN NULL
-            ELSE log.put($1, $2, $3, $4, $5, $6, $7, $8) END
+SELECT CASE WHEN EXISTS (SELECT FROM unnest($10::text[]) unused (tag) JOIN log.tag t ON t.tag = unused.tag) THEN NULL
+            ELSE log.put($1, $2, $3, $4, $5, $6, $7, $8, $9) END
 """
 
 # A name that is known is passed over before it draws a number: those of all types must stay below 63.
@@ -93,7 +95,7 @@ ON CONFLICT (name) DO NOTHING
 
 
 class HeadMoved(Exception):
-    """Another writer appended since this one looked. Nothing was written."""
+    """Another writer appended since this one looked, or may have: it was stopped meanwhile. Nothing was written."""
 
 
 class Seen(NamedTuple):
@@ -149,11 +151,11 @@ class Transactor:
         self._looking_groups = max(0, self._looking_groups - 1)
         if self._locked_groups == 0:
             try:
-                return self._known(*await self._decide_and_put(connection, units))
+                return self._known(*await self._decide_and_put(connection, units, RECORDED_WITHIN))
             except HeadMoved:
                 self._locked_groups = LOCKED_AFTER_A_MISS
         await connection.execute(_BEGIN)
-        group, outcomes = await self._decide_and_put(connection, units)
+        group, outcomes = await self._decide_and_put(connection, units, None)
         await connection.execute("COMMIT")
         self._locked_groups -= 1
         return self._known(group, outcomes)
@@ -182,7 +184,8 @@ class Transactor:
         try:
             outcomes = await group.decide(units, partial(self._load, connection, group))
             if group.appends:
-                put = await connection.fetchval(_PUT_IF_UNUSED, *group.columns(self._type_ids), boundary.assumed)
+                columns = group.columns(self._type_ids)
+                put = await connection.fetchval(_PUT_IF_UNUSED, *columns, RECORDED_WITHIN, boundary.assumed)
                 if put is None:
                     raise Doubt("a tag is used")
                 if put < 0:
@@ -194,12 +197,12 @@ class Transactor:
         return group, outcomes
 
     async def _decide_and_put(
-        self, connection: asyncpg.Connection, units: Sequence[Unit]
+        self, connection: asyncpg.Connection, units: Sequence[Unit], recorded_within: timedelta | None
     ) -> tuple[Group, list[list[Outcome] | Problem]]:
         group = await self._look(connection, units)
         outcomes = await group.decide(units, partial(self._load, connection, group))
         if group.appends:
-            head = await connection.fetchval(_PUT, *group.columns(self._type_ids))
+            head = await connection.fetchval(_PUT, *group.columns(self._type_ids), recorded_within)
             if head < 0:
                 raise HeadMoved(f"expected head {group.head}, found {-1 - head}")
         return group, outcomes

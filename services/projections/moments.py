@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from contracts.problems import Malformed
-from services.log.reader import LogReader
+from services.log.reader import RECORDED_WITHIN, LogReader
 from services.projections.positions import Positions
 
 PARIS = ZoneInfo("Europe/Paris")
@@ -19,6 +19,9 @@ PARIS = ZoneInfo("Europe/Paris")
 
 CLOCKS_AGREE = timedelta(milliseconds=250)
 """The clocks of all writers and readers agree within this."""
+
+_SETTLED = CLOCKS_AGREE + RECORDED_WITHIN
+"""A writer that takes its time now records by then, or takes it anew."""
 
 _INSTANT = timedelta(microseconds=1)
 """Recorded times are no finer."""
@@ -80,7 +83,7 @@ class Moments:
         position = await self._reader.position_at(time)
         if position < head:
             return position
-        ahead = CLOCKS_AGREE - (self._clock() - time)
+        ahead = _SETTLED - (self._clock() - time)
         if ahead > timedelta():
             await asyncio.sleep(ahead.total_seconds())
         await self._positions.quiet()

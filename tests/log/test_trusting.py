@@ -1,17 +1,22 @@
 """What a writer takes for granted: whenever it is not so, that is found out before anybody is answered."""
 
+import dataclasses
 import random
+import time
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
 import pytest
 import structlog
+from eventsourcing.dcb.domain import Slice
 
+from contracts.facts import Fact
 from contracts.problems import Bug, IdempotencyConflict, Problem
 from contracts.refusals import JuryExists
-from services.log.proposal import Outcome, Proposal, Recorded
-from services.log.reader import LogReader
+from services.log.proposal import Circumstances, Outcome, Proposal, Recorded
+from services.log.reader import RECORDED_WITHIN, LogReader
 from services.log.writer import LogWriter
 from tests.log.conftest import MakeWriter, jury, objective
 
@@ -189,3 +194,26 @@ class Model:
         self.head += 1
         self.keys[proposal.key] = (proposal.content, self.head)
         return self.head, False
+
+
+async def test_a_writer_stopped_before_its_put_takes_its_time_anew(
+    make_writer: MakeWriter, told: type[Told], reader: LogReader
+) -> None:
+    """Meanwhile readers may have been told what was recorded by the time that it took first. Not so behind the lock."""
+    writer = await make_writer(connection_class=told)
+    await writer.append_one(objective())
+    told.statements.clear()
+    stood_still: list[datetime] = []
+
+    def decide_slowly(circumstances: Circumstances) -> Slice[Fact]:
+        if len(stood_still) < 2:
+            time.sleep(1.2 * RECORDED_WITHIN.total_seconds())
+            stood_still.append(datetime.now(UTC))
+        return proposal.decide(circumstances)
+
+    proposal = objective()
+    recorded = await writer.append_one(dataclasses.replace(proposal, decide=decide_slowly))
+    assert told.statements == [TRUSTING_PUT, LOOK, PUT, LOOK, PUT]
+    entry = await reader.entry(recorded.position)
+    assert entry is not None
+    assert entry.event().recorded_at >= stood_still[1]

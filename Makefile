@@ -21,7 +21,7 @@ run: setup  ## the whole registry on this machine
 	@$(BIN)/certibranche up
 
 test: check  ## everything that must pass
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --dist loadfile
 
 test-cluster: setup  ## three NATS servers that die, under posting: about two minutes
 	$(BIN)/pytest tests/cluster -s

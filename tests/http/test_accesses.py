@@ -156,7 +156,7 @@ async def test_the_record_is_read_in_pages(installation: Installation, client: h
     assert rest[0]["number"] > first[-1]["number"]
 
 
-@pytest.mark.parametrize("person_id", ["x", "Geheimrat", str(uuid4()).upper()])
+@pytest.mark.parametrize("person_id", ["x", "Geheimrat", "0B7E4C1A-52D9-4F0E-8A63-9D1F7C2B6E58"])
 async def test_a_person_that_is_no_id_is_refused(installation: Installation, person_id: str) -> None:
     async with installation.client("access:read") as auditor:
         answer = await auditor.get("/v1/log/accesses", params={"person": person_id})

@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from typing import Any
-from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -14,7 +13,7 @@ from services.accesses.recorder import Recorder
 from services.embedded.readiness import free_port
 
 ACCESS = Access(datetime.now(UTC), "hr", "GET", "/v1/log/entries", 200, [], {})
-PERSON_ID = str(uuid4())
+PERSON_ID = "0b7e4c1a-52d9-4f0e-8a63-9d1f7c2b6e58"
 
 
 def lost(registry: CollectorRegistry) -> float | None:

@@ -9,9 +9,8 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.accesses.entries import access_of
 from services.accesses.recorder import Recorder
-from services.edge.limits import CLIENT_ID
 from services.edge.operations import SHOWS_IDENTITY
-from services.edge.tokens import Requires
+from services.edge.tokens import CALLER_SHOWN, Caller, Requires
 
 OPERATIONS = "ops:read"
 """The scope of reads that are about the registry's own work."""
@@ -53,14 +52,14 @@ class Accesses:
         self._recorder = recorder
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        client_id = cast("dict[str, Any]", scope).get(CLIENT_ID)
-        if scope["type"] != ScopeType.HTTP or client_id is None or scope["method"] not in self._methods:
+        caller: Caller | None = cast("dict[str, Any]", scope).get(CALLER_SHOWN)
+        if scope["type"] != ScopeType.HTTP or caller is None or scope["method"] not in self._methods:
             await self._app(scope, receive, send)
             return
 
         async def recording(message: Message) -> None:
             if message["type"] == "http.response.start":
-                await self._record(cast("dict[str, Any]", scope), str(client_id), message["status"])
+                await self._record(cast("dict[str, Any]", scope), caller.client_id, message["status"])
             await send(message)
 
         await self._app(scope, receive, recording)

@@ -12,7 +12,7 @@ from msgspec import Struct
 from contracts.problems import Problem, TooManyRequests, Unavailable
 from services.edge.outer import ANSWER_HEADERS
 from services.edge.problems import Headers
-from services.edge.tokens import Authenticator, authorization
+from services.edge.tokens import Authenticator
 
 WINDOW_S = 10
 TOLERANCE_S = 1e-6
@@ -20,9 +20,6 @@ TOLERANCE_S = 1e-6
 
 CLIENTS_MAX = 10_000
 """So many clients are remembered. One that is forgotten begins anew with its whole quota."""
-
-CLIENT_ID = "certibranche.client_id"
-"""Where in a request's scope inner layers find whose good token it shows; it is not there without one."""
 
 UNLIMITED = frozenset({"/health/live", "/health/ready", "/metrics"})
 """Whoever watches the registry must reach it most when it has much to do."""
@@ -126,11 +123,8 @@ class Limits:
     async def _client(self, scope: Scope) -> tuple[Client, Policy]:
         """Who asks: a client by its token, anybody else by the address, also who shows a token that is no good."""
         try:
-            presented = authorization(scope["headers"])
-            if presented is not None:
-                caller = await self._authenticator.caller(presented)
-                scope[CLIENT_ID] = caller.client_id  # type: ignore[literal-required]
-                return self.remembered(f"client {caller.client_id}"), self._known
+            caller = await self._authenticator.caller_in(scope)
+            return self.remembered(f"client {caller.client_id}"), self._known
         except Problem:
             pass  # the route itself tells, or does not ask
         address = scope["client"]

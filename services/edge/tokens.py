@@ -12,6 +12,7 @@ import msgspec
 from litestar.connection import ASGIConnection, Request
 from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler
+from litestar.types import Scope
 
 from contracts.problems import OrganiserNotAllowed, ScopeMissing, SourceNotAllowed, Unauthenticated
 from services.edge.keys import Keys
@@ -23,6 +24,9 @@ TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 """The header `typ` of access tokens, where there is one: what the issuer signs for another use is none (RFC 8725)."""
 
 REQUIRED = ["exp", "iss", "aud", "client_id"]
+
+CALLER_SHOWN = "certibranche.caller"
+"""Where in a request's scope its caller is, once a layer has asked for it; it is not there without a good token."""
 
 Connection = ASGIConnection[Any, Any, Any, Any]
 
@@ -84,6 +88,14 @@ class Authenticator:
         self.audience = audience
         self._verified: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
         self._verified_with = -1
+
+    async def caller_in(self, scope: Scope) -> Caller:
+        """The caller of a request, found once however many layers ask. Unauthenticated without a valid token."""
+        known: dict[str, Any] = scope  # type: ignore[assignment]
+        caller: Caller | None = known.get(CALLER_SHOWN)
+        if caller is None:
+            caller = known[CALLER_SHOWN] = await self.caller(authorization(scope["headers"]))
+        return caller
 
     async def caller(self, presented: bytes | None) -> Caller:
         """The caller of an Authorization header's value; Unauthenticated without a valid token."""
@@ -164,7 +176,7 @@ def authorization(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
 
 async def _caller(connection: Connection) -> Caller:
     authenticator: Authenticator = connection.app.state["authenticator"]
-    return await authenticator.caller(authorization(connection.scope["headers"]))
+    return await authenticator.caller_in(connection.scope)
 
 
 async def provide_caller(request: Request[Any, Any, Any]) -> Caller:

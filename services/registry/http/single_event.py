@@ -12,7 +12,6 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from contracts.problems import TooLarge
-from services.edge.tokens import authorization
 from services.log.proposal import Recorded
 from services.registry.http import strict_json
 from services.registry.http.cloudevents import (
@@ -48,7 +47,7 @@ class SingleEvents:
             await self._app(scope, receive, send)
             return
         scope["path_template"] = PATH
-        caller = await self._app.state["authenticator"].caller(authorization(scope["headers"]))
+        caller = await self._app.state["authenticator"].caller_in(scope)
         body = await _body(receive, headers.get(b"content-length"))
         event = event_of(scope["headers"], content_type, body)
         recorded = await self._app.state["log"].append_one(proposal_of(event, caller))

@@ -43,7 +43,7 @@ bench: $(UV)  ## measure, beside other event stores; NAMES="appends http" for so
 soak: setup  ## a million lines of NDJSON: the server's memory must not grow; some minutes
 	$(BIN)/python -m tests.soak.ndjson
 
-fuzz: setup  ## hundreds of requests for each operation of the OpenAPI document, and spoilt events: about five minutes
+fuzz: setup  ## hundreds of requests for each operation of the OpenAPI document, and spoilt events: some minutes
 	FUZZ_EXAMPLES=100 $(BIN)/pytest tests/http/test_openapi.py tests/http/test_hostile_events.py --timeout 600
 
 sbom: setup  ## what the registry is made of, as CycloneDX, in dist/sbom.cdx.json

@@ -16,7 +16,6 @@ from prometheus_client import CollectorRegistry
 
 from contracts.problems import Problem, Unavailable
 from services.edge.logs import configure_logs
-from services.edge.media import Accepts
 from services.edge.metrics import Metrics
 from services.edge.ndjson import Line, NdjsonAnswer
 from services.edge.ops import ops_router
@@ -69,7 +68,7 @@ async def results(lines: AsyncIterator[list[Line]]) -> AsyncGenerator[bytes, Non
                 yield b'{"number":%d,"bytes":%d,"padding":"%s"}\n' % (number, len(line), b"x" * 230)
 
 
-@post("/lines", guards=[Accepts("application/x-ndjson")], status_code=200, request_max_body_size=None)
+@post("/lines", status_code=200, request_max_body_size=None)
 async def lines() -> NdjsonAnswer:
     return NdjsonAnswer(results)
 

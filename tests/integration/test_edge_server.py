@@ -141,11 +141,6 @@ async def test_unavailable_midway_ends_the_stream_after_the_results_before(
     assert not [entry for entry in server.log() if entry["level"] == "error"], "it is no bug"
 
 
-async def test_another_media_type_is_refused(client: httpx2.AsyncClient) -> None:
-    answer = await client.post("/lines", content=b"{}", headers={"content-type": "text/plain"})
-    assert answer.status_code == 415
-
-
 async def test_head_answers_as_get_without_a_body(client: httpx2.AsyncClient) -> None:
     got, head = await client.get("/things/7"), await client.head("/things/7")
     assert head.status_code == got.status_code == 200

@@ -2,10 +2,12 @@
 
 import argparse
 import importlib
+import logging
 import sys
 import time
 from types import ModuleType
 
+import structlog
 import uvloop
 
 from tests.bench import report
@@ -31,6 +33,7 @@ def main() -> None:
     )
     modules = [importlib.import_module(f"tests.bench.{name}") for name in arguments.tables or TABLES]
     settings = dict(setting.split("=", 1) for setting in arguments.postgres)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))  # tables are printed here
     try:
         text = uvloop.run(_measured(modules, plan, settings))
     except KeyboardInterrupt:

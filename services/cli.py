@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from services.embedded import CannotRun
+from services.embedded.options import DEFAULT, data_option
 from services.settings import SettingsRefused
 
 if TYPE_CHECKING:
@@ -58,16 +59,11 @@ cli.add_command(LazyCommand("vault", "services.vault_commands:vault", "New keys 
 cli.add_command(LazyCommand("audit", "services.audit.command:audit", "Check a registry without trusting it."))
 cli.add_command(LazyCommand("demo", "services.demo.command:demo", "Play a year of a branch into a running registry."))
 
-data_option = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="The data folder. Default: $XDG_STATE_HOME/certibranche, or /var/lib/certibranche as root.",
-)
+folder_option = data_option(f"The data folder. {DEFAULT}")
 
 
 @cli.command()
-@data_option
+@folder_option
 @click.option("--port", type=PORT, help="Port of the HTTP interface. Default: CERTIBRANCHE_PORT, or 8080.")
 @click.option("--nats-port", type=PORT, default=4222, help="Port of the embedded NATS.")
 def up(data: Path | None, port: int | None, nats_port: int) -> None:
@@ -136,7 +132,7 @@ def migrate() -> None:
 @click.option("--organiser", "organisers", multiple=True, metavar="ID", help="Limit it to an organiser. Default: all.")
 @click.option("--client-id", default="development", metavar="ID", help="The system it stands for.")
 @click.option("--ttl", "ttl_s", type=click.IntRange(min=1), default=12 * 3600, metavar="SECONDS", help="How long.")
-@data_option
+@folder_option
 def token(
     *,
     scopes: tuple[str, ...],
@@ -158,7 +154,7 @@ def token(
 
 
 @cli.command()
-@data_option
+@folder_option
 def nats_url(data: Path | None) -> None:
     """Print the URL, password included, at which a subscriber reads the embedded NATS."""
     from services.embedded.nats import reader_url

@@ -13,6 +13,7 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from services.embedded.data_folder import DataFolder, default_path
 from services.embedded.issuer import Issuer
+from services.embedded.options import data_option
 from services.settings import ClientSettings, read
 
 PATIENCE_S = 60.0
@@ -55,12 +56,7 @@ def registry_options(command: Command) -> Command:
     """The options `--url`, `--data` and `--token`."""
     options = (
         click.option("--url", default="http://127.0.0.1:8080", show_default=True, help="The registry's address."),
-        click.option(
-            "--data",
-            type=click.Path(file_okay=False, path_type=Path),
-            metavar="DIR",
-            help="The data folder whose development issuer makes the token. Default: that of `certibranche up`.",
-        ),
+        data_option("The data folder whose development issuer makes the token. Default: that of `certibranche up`."),
         click.option("--token", metavar="JWT", help="An access token instead. Default: CERTIBRANCHE_TOKEN (or _FILE)."),
     )
     for option in reversed(options):

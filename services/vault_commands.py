@@ -11,6 +11,7 @@ import rich_click as click
 
 from contracts.problems import Problem
 from services.embedded.data_folder import DataFolder, default_path
+from services.embedded.options import RUNNING, data_option
 from services.embedded.postgres import Postgres
 from services.log.pool import open_pool
 from services.registry.vault.ring import KeyRing
@@ -30,13 +31,6 @@ VACUUM = "VACUUM vault.person, vault.intent, vault.fingerprint_key"
 
 KNOWN_FAILURES = (AnotherRotation, RectificationsUnderWay, Problem, asyncpg.PostgresError, OSError)
 
-data_option = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="The data folder of a running `certibranche up`. Default: CERTIBRANCHE_DATABASE_URL, or the default folder.",
-)
-
 
 @click.group()
 def vault() -> None:
@@ -44,7 +38,7 @@ def vault() -> None:
 
 
 @vault.command("new-master-key")
-@data_option
+@data_option(RUNNING)
 def new_master_key(data: Path | None) -> None:
     """Make a master key that is not in use yet, to be given to every process before `rotate-master-key`.
 
@@ -55,7 +49,7 @@ def new_master_key(data: Path | None) -> None:
 
 
 @vault.command("rotate-master-key")
-@data_option
+@data_option(RUNNING)
 def rotate_master(data: Path | None) -> None:
     """Wrap all live keys with a new master key and destroy the one before: with it, the keys in older backups."""
 
@@ -72,7 +66,7 @@ def rotate_master(data: Path | None) -> None:
 
 
 @vault.command("rotate-fingerprint-key")
-@data_option
+@data_option(RUNNING)
 def rotate_fingerprints(data: Path | None) -> None:
     """Make all fingerprints anew with a new key, and forget the one before."""
 

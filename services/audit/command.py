@@ -18,6 +18,7 @@ from services.audit.findings import State
 from services.audit.report import FORMATS, SUFFIXES
 from services.embedded import CannotRun
 from services.embedded.data_folder import DataFolder, default_path
+from services.embedded.options import data_option
 from services.projections.transparency.note import COSIGNATURE, ED25519, NoteRefused, Signer, Verifier
 from services.projections.transparency.policy import NO_POLICY, Group, Policy, PolicyRefused, Witness, parse_policy
 from services.remote import access_token, tell_retries
@@ -27,12 +28,7 @@ CHECK = "URL"
 EXIT_CODES: dict[State, int] = {"HELD": 0, "BROKEN": 3, "UNCHECKED": 4}
 """1 and 2 are the program's own: it could not run, or was called wrongly."""
 
-data_option = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="The data folder. Default: that of `certibranche up`.",
-)
+folder_option = data_option("The data folder. Default: that of `certibranche up`.")
 
 
 class _UrlOrCommand(click.RichGroup):
@@ -117,7 +113,7 @@ OPTIONS = (
         metavar="JWT",
         help="A token with log:read, and persons:read to compare persons. Default: CERTIBRANCHE_TOKEN (or _FILE).",
     ),
-    data_option,
+    folder_option,
 )  # fmt: skip
 
 
@@ -225,7 +221,7 @@ def _progress(console: Console) -> Iterator[Told]:
 
 
 @audit.command()
-@data_option
+@folder_option
 def vkey(data: Path | None) -> None:
     """Print the transparency log's verifier key, to be handed to auditors on a channel of its own."""
     given = read(AuditSettings, os.environ).log_key if data is None else None

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskProgres
 from rich.text import Text
 
 from services.embedded.data_folder import DataFolder, default_path
+from services.embedded.options import RUNNING, data_option
 from services.embedded.postgres import Postgres
 from services.log.listener import Listener
 from services.projections.app import FOLLOWER_SETTINGS, VIEWS, listener, pool
@@ -28,7 +29,7 @@ from services.projections.rebuilding import NoWayBack, Rebuild, Rebuilt
 from services.projections.unparking import unpark as play_parked
 from services.projections.unreachable import UNREACHABLE
 from services.projections.verifying import Told, Verification
-from services.settings import Settings, read, variable
+from services.settings import Settings, is_set, read
 
 PLAIN_LINE_S = 2.0
 """Where there is no terminal, progress is a line this often."""
@@ -36,17 +37,11 @@ PLAIN_LINE_S = 2.0
 KNOWN_FAILURES = (Poison, NoWayBack, HeldByAnother, NotTheLog, Fenced, LookupError, asyncpg.PostgresError, *UNREACHABLE)
 
 view_argument = click.argument("view", type=click.Choice([view.name for view in VIEWS]))
-data_option = click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="The data folder of a running `certibranche up`. Default: CERTIBRANCHE_DATABASE_URL, or the default folder.",
-)
 
 
 @click.command()
 @view_argument
-@data_option
+@data_option(RUNNING)
 def verify(view: str, data: Path | None) -> None:
     """Fold the log again, and say whether every row of the view is as it should be, or which keys differ.
 
@@ -66,7 +61,7 @@ def verify(view: str, data: Path | None) -> None:
 @click.command()
 @view_argument
 @click.option("--rollback", is_flag=True, help="Put the tables before the last rebuild back in their place.")
-@data_option
+@data_option(RUNNING)
 def rebuild(view: str, rollback: bool, data: Path | None) -> None:
     """Fill new tables beside the live ones, compare them, and put them in their place. The old ones are kept.
 
@@ -86,7 +81,7 @@ def rebuild(view: str, rollback: bool, data: Path | None) -> None:
 
 @click.command()
 @view_argument
-@data_option
+@data_option(RUNNING)
 def unpark(view: str, data: Path | None) -> None:
     """Play the events that wait for a repair, once the repaired program is installed.
 
@@ -152,9 +147,7 @@ async def _database(database_url: str) -> AsyncIterator[tuple[asyncpg.Pool, List
 
 def _database_url(data: Path | None) -> str:
     """Of the data folder, when one is named or the environment names no database."""
-    if data is None and (
-        os.environ.get(variable("database_url")) or os.environ.get(variable("database_url") + "_FILE")
-    ):
+    if data is None and is_set("database_url", os.environ):
         return read(Settings, os.environ).database_url
     folder = DataFolder(data or default_path(os.environ))
     folder.running()  # raises CannotRun

@@ -16,6 +16,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn
 from services.app import migrate_tables
 from services.embedded import CannotRun
 from services.embedded.data_folder import DataFolder, default_path
+from services.embedded.options import DEFAULT, data_option
 from services.log.reader import LogReader
 from services.log.restoring import NotNext, WriterAtWork, alone
 from services.projections.transparency.guard import SigningRefused
@@ -31,12 +32,7 @@ REFUSALS = (HistoriesDiffer, NotNext, SourceRefused, WriterAtWork, NoteRefused, 
 @click.command()
 @click.option("--from-stream", "wanted", flag_value="stream", help="Take what is missing from the JetStream stream.")
 @click.option("--from-tiles", "wanted", flag_value="tiles", help="Take it from the transparency log's entry bundles.")
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="The data folder. Default: $XDG_STATE_HOME/certibranche, or /var/lib/certibranche as root.",
-)
+@data_option(f"The data folder. {DEFAULT}")
 def restore(wanted: str | None, data: Path | None) -> None:
     """Put events back that the database has lost, byte for byte, while no registry runs on it.
 

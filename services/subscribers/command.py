@@ -12,6 +12,7 @@ from contracts.subjects import SUBJECT_PREFIX
 from services.embedded import CannotRun
 from services.embedded.data_folder import DataFolder, default_path
 from services.embedded.nats import Nats
+from services.embedded.options import data_option
 from services.projections.relay.stream import Servers
 from services.settings import SubscriberSettings, read
 from services.subscribers.accounts import account_name, is_subscriber_name, subscriber_account
@@ -27,12 +28,7 @@ def subscriber() -> None:
 @subscriber.command()
 @click.argument("name")
 @click.option("--filter", "filters", multiple=True, metavar="SUBJECT", help="Only events of this subject. Repeatable.")
-@click.option(
-    "--data",
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="The data folder of a running `certibranche up`.",
-)
+@data_option("The data folder of a running `certibranche up`.")
 @click.option(
     "--seed",
     type=click.Path(dir_okay=False, path_type=Path),

@@ -4,11 +4,10 @@ The right answers come out of the same folds as the audit's; that these are righ
 """
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +20,7 @@ from services.audit.things import History
 from services.projections.transparency.note import Verifier, open_checkpoint
 from services.registry.proposals import paris_day
 from tests.audit.history import SIGNER, Published
+from tests.unit import http_server
 
 TOKEN = "right"
 Answer = tuple[int, Any]
@@ -77,15 +77,8 @@ def serving(stand_in: StandIn) -> Iterator[StandIn]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        stand_in.url = f"http://127.0.0.1:{server.server_port}"
-        try:
-            yield stand_in
-        finally:
-            server.shutdown()
-            thread.join()
+    with http_server.serving(Handler) as stand_in.url:
+        yield stand_in
 
 
 def right_answers(log: Published) -> dict[str, Answer]:

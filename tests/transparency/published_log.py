@@ -1,6 +1,7 @@
 """A log in a real database whose entries are any bytes, a folder that it is published into, and what checks that."""
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -49,6 +50,11 @@ class PublishedLog:
     async def restore(self, head: int) -> None:
         """Forget what came behind a position, as a backup does."""
         await tamper(self.pool, "DELETE FROM log.event WHERE position > $1", head)
+
+    def unpublish(self) -> None:
+        """Forget all that was published and signed: the folder and the guard, as far as they are there."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.guard_path.unlink(missing_ok=True)
 
     def publisher(
         self,

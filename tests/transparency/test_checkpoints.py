@@ -78,8 +78,7 @@ async def test_stopped_after_any_step_no_cosignature_that_was_served_is_lost(log
     while not ended:
         stop_at += 1
         await log.restore(0)
-        shutil.rmtree(log.folder, ignore_errors=True)
-        log.guard_path.unlink(missing_ok=True)
+        log.unpublish()
         await Cosigned(log, policy(*fake, quorum="all")).grow(3)
         before: dict[str, set[str]] = {}
 

@@ -67,8 +67,7 @@ async def test_a_publisher_goes_on_where_another_has_stopped(log: PublishedLog) 
         log.check(contents)
     assert log.checkpoint().size == 600
     one_go = log.files()
-    shutil.rmtree(log.folder)
-    log.guard_path.unlink()
+    log.unpublish()
     await log.publish()
     assert all(one_go[path] == content for path, content in of_tiles(log.files()).items())
 
@@ -124,8 +123,7 @@ async def test_stopped_after_any_step_it_goes_on_and_never_changes_a_byte(log: P
         stop_at += 1
         seen: dict[str, bytes] = {}
         await log.restore(0)
-        shutil.rmtree(log.folder, ignore_errors=True)
-        log.guard_path.unlink(missing_ok=True)
+        log.unpublish()
 
         def watch(seen: dict[str, bytes] = seen) -> None:
             """No path ever has two contents."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -69,8 +68,7 @@ async def test_a_rewritten_history_is_not_cosigned(log: PublishedLog, w1: Witnes
     await Cosigned(log, policy(w1)).grow(300)
     await Cosigned(log, policy(w1)).show()
     await log.restore(0)
-    shutil.rmtree(log.folder)
-    log.guard_path.unlink()
+    log.unpublish()
     rewritten = Cosigned(log, policy(w1))
     await rewritten.grow(600, history="other")
     with pytest.raises(WitnessRefused, match="422") as refused:
@@ -83,8 +81,7 @@ async def test_another_tree_of_the_same_size_is_not_cosigned(log: PublishedLog, 
     await Cosigned(log, policy(w1)).grow(300)
     await Cosigned(log, policy(w1)).show()
     await log.restore(0)
-    shutil.rmtree(log.folder)
-    log.guard_path.unlink()
+    log.unpublish()
     rewritten = Cosigned(log, policy(w1))
     await rewritten.grow(300, history="other")
     with pytest.raises(WitnessRefused, match="another tree of size 300") as refused:
@@ -96,8 +93,7 @@ async def test_a_log_that_was_rolled_back_is_noticed(log: PublishedLog, w1: Witn
     await Cosigned(log, policy(w1)).grow(300)
     await Cosigned(log, policy(w1)).show()
     await log.restore(200)
-    shutil.rmtree(log.folder)
-    log.guard_path.unlink()
+    log.unpublish()
     shorter = Cosigned(log, policy(w1))
     await shorter.grow(250, history="other")
     with pytest.raises(WitnessRefused, match="has cosigned size 300 of this log, we have signed 250") as refused:
@@ -260,8 +256,7 @@ async def test_a_refusal_is_counted_and_the_log_goes_on(log: PublishedLog, w1: W
     await Cosigned(log, policy(w1)).grow(300)
     await Cosigned(log, policy(w1)).show()
     await log.restore(0)
-    shutil.rmtree(log.folder)
-    log.guard_path.unlink()
+    log.unpublish()
     rewritten = Cosigned(log, policy(w1))
     await log.put(entries(1, 400, history="other"))
     async with rewritten.running():

@@ -1,9 +1,8 @@
 """`certibranche replay` against answers that break off, end early or lack an entry."""
 
 import io
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import stamina
 from click.testing import CliRunner
 
 from services.replay import GapFound, Replay, Wanted, replay
+from tests.unit.http_server import serving
 
 LOG = [f'{{"data":{{"n":"é{n}"}},"sequence":"{n:019d}"}}\n'.encode() for n in range(1, 101)]
 WHOLE = b"".join(LOG)
@@ -203,12 +203,8 @@ class _Registry(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Registry) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(_Registry) as url:
+        yield url
 
 
 def test_the_command_writes_bytes_to_standard_output_and_the_summary_beside_it(url: str) -> None:

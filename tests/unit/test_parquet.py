@@ -2,10 +2,9 @@
 
 import hashlib
 import sys
-import threading
 from collections.abc import Iterator
 from datetime import datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from contracts.examples import EXAMPLES
 from contracts.tags import filter_tags
 from services.parquet import IDS, ParquetFile
 from services.replay import replay
+from tests.unit.http_server import serving
 
 
 def numbered(entry: bytes, position: int) -> bytes:
@@ -94,12 +94,8 @@ class _Registry(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Registry) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with serving(_Registry) as url:
+        yield url
 
 
 def run(url: str, *arguments: str) -> Result:

@@ -59,7 +59,8 @@ class Grounds(Struct, frozen=True, kw_only=True):
     """The rows of the answer about a person at a position, each with positions in ascending order.
 
     person: the registrations of the person's ids, and their merges. prior_level: the registration that gives it;
-    highest_level: the first award of it; empty where there is none.
+    prior_level_closings: all that closed and reopened that one, for it would seem open without.
+    highest_level: the first award of it. Empty where there is none.
     """
 
     person_id: str
@@ -69,6 +70,7 @@ class Grounds(Struct, frozen=True, kw_only=True):
     blocs: list[BlocGrounds]
     competences: list[CompetenceGrounds]
     prior_level: list[int]
+    prior_level_closings: list[int]
     highest_level: list[int]
     open_registrations: list[RegistrationGrounds]
 
@@ -92,6 +94,7 @@ def grounds(answer: Competencies, person: Person, career: Sequence[Event], publi
         return [published[validation.certification_id, validation.version], validation.position]
 
     first, prior = first_validations(person), registration_with_prior_level(person)
+    of_prior = [] if prior is None else next(at for at in of_registrations.values() if prior.position in at)
     highest = [
         of_certificates[held.certificate_number.lower()][0]
         for held in answer.certificates
@@ -119,7 +122,8 @@ def grounds(answer: Competencies, person: Person, career: Sequence[Event], publi
             )
             for held in answer.competences
         ],
-        prior_level=[] if prior is None else [prior.position],
+        prior_level=of_prior[:1],
+        prior_level_closings=of_prior[1:],
         highest_level=sorted(highest)[:1],
         open_registrations=[
             RegistrationGrounds(registration_id=id_, positions=of_registrations[id_])

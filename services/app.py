@@ -16,9 +16,10 @@ from services.accesses import app as accesses
 from services.accesses.layer import Accesses, recorded_reads
 from services.accesses.recorder import Recorder
 from services.edge.docs import docs_router, openapi_config
+from services.edge.express import Lane
 from services.edge.keys import keys_at
 from services.edge.limits import Bounds, Limits
-from services.edge.logs import configure_logs
+from services.edge.logs import access_log, configure_logs
 from services.edge.metrics import Metrics
 from services.edge.ops import Check, ops_router
 from services.edge.outer import Outer
@@ -53,7 +54,7 @@ def serve(settings: ServeSettings) -> None:
     run(create_app(settings, drain), host=settings.host, port=settings.port, drain=drain)
 
 
-def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
+def create_app(settings: ServeSettings, drain: asyncio.Event) -> Lane:
     """The ASGI application. `drain` is set when streams should end."""
     keys = keys_at(settings.jwks)
     authenticator = Authenticator(keys, issuer=settings.issuer, audience=settings.audience)
@@ -119,8 +120,9 @@ def create_app(settings: ServeSettings, drain: asyncio.Event) -> Outer:
         in_flight=settings.client_in_flight,
         in_flight_all=settings.in_flight,
     )
-    watched = Accesses(SingleEvents(app), recorded_reads(app), recorder)
-    return Outer(Limits(watched, authenticator, bounds), Metrics(REGISTRY))
+    limits = Limits(Accesses(app, recorded_reads(app), recorder), authenticator, bounds)
+    outer = Outer(limits, Metrics(REGISTRY), access_log())
+    return Lane(SingleEvents(app.state), outer, limits, authenticator)
 
 
 def _from_state(name: str) -> Callable[[Request[Any, Any, Any]], Any]:

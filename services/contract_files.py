@@ -41,7 +41,7 @@ async def _openapi() -> bytes:
     nowhere = ServeSettings(
         database_url="postgresql://", nats_url="nats://", jwks="-", issuer="-", audience="-", vault_key=bytes(32)
     )
-    registry: Any = create_app(nowhere, asyncio.Event()).app
+    registry: Any = create_app(nowhere, asyncio.Event()).app.app
     async with httpx2.AsyncClient(transport=httpx2.ASGITransport(registry), base_url="http://registry") as client:
         answer = await client.get("/openapi.json")
         return answer.raise_for_status().content

@@ -12,7 +12,7 @@ from msgspec import Struct
 from contracts.problems import Problem, TooManyRequests, Unavailable
 from services.edge.outer import ANSWER_HEADERS
 from services.edge.problems import Headers
-from services.edge.tokens import Authenticator
+from services.edge.tokens import Authenticator, Caller
 
 WINDOW_S = 10
 TOLERANCE_S = 1e-6
@@ -115,6 +115,26 @@ class Limits:
                 client.in_flight -= 1
         finally:
             self._in_flight -= 1
+
+    def let_in(self, caller: Caller) -> tuple[Client, Headers] | None:
+        """Let a request of a known client in, until `let_out`; None, and nothing is taken, where it would be too much.
+
+        With it the headers of its answer.
+        """
+        client = self.remembered(f"client {caller.client_id}")
+        if self._in_flight >= self._bounds.in_flight_all or client.in_flight >= self._bounds.in_flight:
+            return None
+        left, more_in_s = self._known.take(client, monotonic())
+        if left < 0:
+            return None
+        self._in_flight += 1
+        client.in_flight += 1
+        return client, self._known.headers(left, more_in_s)
+
+    def let_out(self, client: Client) -> None:
+        """The request of a client that was let in is answered."""
+        client.in_flight -= 1
+        self._in_flight -= 1
 
     @property
     def remembered_count(self) -> int:

@@ -7,12 +7,13 @@ from typing import Any
 import msgspec
 import structlog
 
+from services.edge.access_log import AccessLog, JsonLines, shown
 from services.edge.outer import AnswerAbortedError
 
 
 def configure_logs(*, level: int = logging.INFO, json: bool | None = None) -> None:
     """Configure structlog, and send what libraries log through it. JSON unless standard error is a terminal."""
-    json = not sys.stderr.isatty() if json is None else json
+    json = _no_terminal() if json is None else json
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -33,6 +34,15 @@ def configure_logs(*, level: int = logging.INFO, json: bool | None = None) -> No
     )
     logging.basicConfig(level=logging.WARNING, handlers=[_ToStructlog()], force=True)
     logging.getLogger("uvicorn").setLevel(level)
+
+
+def access_log() -> AccessLog:
+    """Where lines of the access log go: to standard error as all others."""
+    return JsonLines(sys.stderr.buffer) if _no_terminal() else shown
+
+
+def _no_terminal() -> bool:
+    return not sys.stderr.isatty()
 
 
 def _json_line(_logger: Any, _name: str, event: structlog.typing.EventDict) -> bytes:

@@ -4,19 +4,19 @@ import asyncio
 import re
 import time
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from os import urandom
 from typing import Any, cast
 
-import structlog
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from msgspec import UNSET
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from contracts.problems import Problem, RequestTimeout
+from services.edge.access_log import AccessLog, Line, shown
 from services.edge.metrics import Metrics
 from services.edge.problems import ClientGone, Headers, problem_headers, problem_of, report
-
-access_log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche.access")
 
 BODY_TIMEOUT_S = 30.0
 NO_ROUTE = "(none)"
@@ -31,6 +31,17 @@ _TRACEPARENT = re.compile(rb"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-
 _ENTITY_TAG = re.compile(rb'(?:W/)?("[^"]*")')
 
 
+def request_id_of(given: bytes) -> bytes:
+    """The id of a request: what the caller gives in X-Request-Id, or a new one where that is none."""
+    return given if _REQUEST_ID.fullmatch(given) else urandom(16).hex().encode()
+
+
+def trace_id_of(traceparent: bytes) -> str | None:
+    """The trace that a W3C traceparent names; None where it is malformed."""
+    found = _TRACEPARENT.fullmatch(traceparent)
+    return found and found.group(1).decode()
+
+
 class AnswerAbortedError(Exception):
     """An answer that had begun cannot be completed: the server must cut the connection. Already logged."""
 
@@ -42,9 +53,17 @@ class HeadAnsweredError(OSError):
 class Outer:
     """The ASGI application around another. A request's id goes into every log line of it and into its answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, *, body_timeout_s: float = BODY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: Metrics,
+        access_log: AccessLog = shown,
+        *,
+        body_timeout_s: float = BODY_TIMEOUT_S,
+    ) -> None:
         self.app = app
         self.metrics = metrics
+        self.access_log = access_log
         self.body_timeout_s = body_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,7 +77,7 @@ class Outer:
             await exchange.run(self.app)
         finally:
             self.metrics.in_flight -= 1
-            exchange.account(self.metrics)
+            exchange.account(self.metrics, self.access_log)
             reset_contextvars(**tokens)
 
 
@@ -101,14 +120,12 @@ class Exchange:
             if name == b"x-request-id":
                 request_id = value
             elif name == b"traceparent":
-                if trace := _TRACEPARENT.fullmatch(value):
-                    context["trace_id"] = trace.group(1).decode()
+                if trace_id := trace_id_of(value):
+                    context["trace_id"] = trace_id
             elif name == b"if-none-match" and self.method in ("GET", "HEAD"):
                 self._if_none_match = value
-        if not _REQUEST_ID.fullmatch(request_id):
-            request_id = urandom(16).hex().encode()
-        self.request_id = request_id
-        self.context = {"request_id": request_id.decode(), **context}
+        self.request_id = request_id_of(request_id)
+        self.context = {"request_id": self.request_id.decode(), **context}
 
     async def run(self, app: ASGIApp) -> None:
         try:
@@ -189,13 +206,22 @@ class Exchange:
         known = _ENTITY_TAG.findall(self._if_none_match)
         return self._if_none_match.strip() == b"*" or own.removeprefix(b"W/") in known
 
-    def account(self, metrics: Metrics) -> None:
+    def account(self, metrics: Metrics, access_log: AccessLog) -> None:
         """Count the request and log it, by its route's template: paths and queries hold ids of persons."""
         duration_s = time.perf_counter() - self.started_at
         route = self.scope.get("path_template") or NO_ROUTE
         status = self.status or 499  # cancelled before an answer began: the client left, or we are shutting down
         metrics.count(self.method, route, status, duration_s)
         if route not in QUIET:
-            cut = {} if self.ended else {"complete": False}
-            duration_ms = round(duration_s * 1e3, 3)
-            access_log.info("request", method=self.method, route=route, status=status, duration_ms=duration_ms, **cut)
+            access_log(
+                Line(
+                    timestamp=datetime.now(UTC),
+                    request_id=self.context["request_id"],
+                    trace_id=self.context.get("trace_id", UNSET),
+                    method=self.method,
+                    route=route,
+                    status=status,
+                    duration_ms=round(duration_s * 1e3, 3),
+                    complete=UNSET if self.ended else False,
+                )
+            )

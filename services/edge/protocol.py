@@ -6,9 +6,12 @@ The parser (llhttp, strict) refuses what could be read in two ways: both lengths
 import asyncio
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from contracts.problems import HeadTooLarge, Malformed, Problem
+from services.edge.express import Lane
 from services.edge.problems import problem_headers
 
 HEAD_BYTES_MAX = 1 << 16
@@ -22,6 +25,9 @@ FRAMING_MAX = 8
 HEAD_S = 10.0
 """How long a head, or the rest of a body whose answer is given, may take to arrive; it is looked at this often."""
 
+LATE_S = 0.05
+"""How long a body may take to be all there for the express lane. Many clients send it apart from the head."""
+
 _SINGLE = frozenset({b"host", b"content-type"})
 """Fields of which each hop would believe its own, if there were two."""
 
@@ -31,14 +37,24 @@ class HeadRefusedError(Exception):
 
 
 class Protocol(HttpToolsProtocol):
-    """One connection. What is no request gets a problem, and then the connection ends."""
+    """One connection. What is no request gets a problem, and then the connection ends.
+
+    Where the application is a `Lane` that is asked first; what it does not take starts as any request.
+    """
 
     head_s = HEAD_S
+    late_s = LATE_S
+    _waiting: tuple[RequestResponseCycle, Any] | None = None  # for its body, to be taken by the lane
+    _late: asyncio.TimerHandle | None = None
     _refusal: Problem | None = None
     _received = _body = 0
     _begun_at: float | None = None  # of a request that is not all there
     _in_head = True
     _watch: asyncio.TimerHandle | None = None
+
+    def __init__(self, config: Config, *arguments: Any, **options: Any) -> None:
+        super().__init__(config, *arguments, **options)
+        self._lane = config.app if isinstance(config.app, Lane) else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -49,6 +65,7 @@ class Protocol(HttpToolsProtocol):
         if self._watch is not None:
             self._watch.cancel()
         super().connection_lost(exc)
+        self._start_waiting()
 
     def _look(self) -> None:
         """End the connection of a client that keeps us waiting for nothing; bodies have a time-out of their own."""
@@ -64,6 +81,8 @@ class Protocol(HttpToolsProtocol):
         if self._received > HEAD_BYTES_MAX + self._body * (1 + FRAMING_MAX) and not self.transport.is_closing():
             self._refusal = _head_too_large()
             self.send_400_response("")
+        if self._waiting is not None and self._late is None:
+            self._late = self.loop.call_later(self.late_s, self._start_waiting)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -80,11 +99,35 @@ class Protocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._body += len(body)
         super().on_body(body)
+        if self._body > HIGH_WATER_LIMIT:  # reading is paused until somebody asks for more
+            self._start_waiting()
 
     def on_message_complete(self) -> None:
         self._begun_at = None
         self._received = 0
         super().on_message_complete()
+        if self._waiting is not None:
+            self._start_waiting()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Start a request, or let it wait for its body; one that was pipelined has it."""
+        if self._lane is None or cycle.waiting_for_100_continue or not self._lane.may_take(cycle.scope):
+            super()._start_asgi_task(cycle, app)
+        else:
+            self._waiting = cycle, app
+            if not cycle.more_body:
+                self._start_waiting()
+
+    def _start_waiting(self) -> None:
+        """Start the request that has waited, if there is one: in the lane when its body is there."""
+        if self._waiting is None:
+            return
+        (cycle, app), self._waiting = self._waiting, None
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        if cycle.more_body or self._lane is None or not self._lane.take(cycle):
+            super()._start_asgi_task(cycle, app)
 
     def _refuse_head(self) -> None:
         size, single = len(self.url), []

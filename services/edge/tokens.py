@@ -79,6 +79,13 @@ def invalid_token(detail: str) -> Unauthenticated:
     return Unauthenticated(detail, error="invalid_token")
 
 
+def bearer_token(presented: bytes) -> bytes | None:
+    """The token in an Authorization header's value; None where it holds none that could be one."""
+    scheme, _, credentials = presented.partition(b" ")
+    token = credentials.strip()
+    return token if scheme.lower() == b"bearer" and 0 < len(token) <= TOKEN_BYTES_MAX else None
+
+
 class Authenticator:
     """Verifies tokens of one issuer for one audience. Verified ones are remembered, by digest, until they expire."""
 
@@ -101,24 +108,33 @@ class Authenticator:
         """The caller of an Authorization header's value; Unauthenticated without a valid token."""
         if presented is None:
             raise Unauthenticated("This needs a bearer token in the Authorization header.")
-        scheme, _, credentials = presented.partition(b" ")
-        token = credentials.strip()
-        if scheme.lower() != b"bearer" or not token or len(token) > TOKEN_BYTES_MAX:
+        token = bearer_token(presented)
+        if token is None:
             raise invalid_token("The Authorization header holds no bearer token.")
         digest = hashlib.sha256(token).digest()
-        if (version := self.keys.version()) != self._verified_with:
-            self._verified.clear()
-            self._verified_with = version
-        remembered = self._verified.get(digest)
-        if remembered is not None and time.time() < remembered[0]:
-            self._verified.move_to_end(digest)
-            return remembered[1]
+        if (remembered := self._remembered(digest)) is not None:
+            return remembered
         claims = await self._verify(token)
         caller = caller_of(claims)
         self._verified[digest] = (float(claims["exp"]), caller)
         if len(self._verified) > VERIFIED_MAX:
             self._verified.popitem(last=False)
         return caller
+
+    def remembered(self, presented: bytes) -> Caller | None:
+        """The caller of an Authorization header's value whose token was verified before, and is valid still."""
+        token = bearer_token(presented)
+        return None if token is None else self._remembered(hashlib.sha256(token).digest())
+
+    def _remembered(self, digest: bytes) -> Caller | None:
+        if (version := self.keys.version()) != self._verified_with:
+            self._verified.clear()
+            self._verified_with = version
+        known = self._verified.get(digest)
+        if known is None or time.time() >= known[0]:
+            return None
+        self._verified.move_to_end(digest)
+        return known[1]
 
     async def _verify(self, token: bytes) -> dict[str, Any]:
         try:

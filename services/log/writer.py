@@ -95,10 +95,7 @@ class LogWriter:
         Whatever is answered as recorded is committed. Where Unavailable is raised some may be recorded, if not
         `atomic`: to append all again is safe.
         """
-        if self._refusal is not None:
-            raise Unavailable(self._refusal, retry_after_s=REFUSED_S)
-        if self._queued + len(proposals) > QUEUE_PROPOSALS_MAX:
-            raise Unavailable(f"{self._queued} proposals wait for the log already.")
+        self._refuse_more(len(proposals))
         if atomic or len(proposals) <= UNIT_PROPOSALS_MAX:
             return await self._outcomes(Unit(proposals, atomic))
         outcomes: list[Outcome] = []
@@ -106,12 +103,26 @@ class LogWriter:
             outcomes += await self._outcomes(Unit(proposals[first : first + UNIT_PROPOSALS_MAX]))
         return outcomes
 
-    async def _outcomes(self, unit: Unit) -> list[Outcome]:
+    def enqueue(self, proposal: Proposal) -> "asyncio.Future[list[Outcome] | Problem]":
+        """As `append_one`, for who waits in another way: the one outcome in a list, or why there is none."""
+        self._refuse_more(1)
+        return self._answer_to(Unit((proposal,)))
+
+    def _refuse_more(self, proposals: int) -> None:
+        if self._refusal is not None:
+            raise Unavailable(self._refusal, retry_after_s=REFUSED_S)
+        if self._queued + proposals > QUEUE_PROPOSALS_MAX:
+            raise Unavailable(f"{self._queued} proposals wait for the log already.")
+
+    def _answer_to(self, unit: Unit) -> "asyncio.Future[list[Outcome] | Problem]":
         answer: asyncio.Future[list[Outcome] | Problem] = asyncio.get_running_loop().create_future()
         self._queue.append((unit, answer))
         self._queued += len(unit.proposals)
         self._arrived.set()
-        outcomes = await answer
+        return answer
+
+    async def _outcomes(self, unit: Unit) -> list[Outcome]:
+        outcomes = await self._answer_to(unit)
         if isinstance(outcomes, Problem):
             raise outcomes
         return outcomes

@@ -15,7 +15,7 @@ from litestar.response import Stream
 from prometheus_client import CollectorRegistry
 
 from contracts.problems import Problem, Unavailable
-from services.edge.logs import configure_logs
+from services.edge.logs import access_log, configure_logs
 from services.edge.metrics import Metrics
 from services.edge.ndjson import Line, NdjsonAnswer
 from services.edge.ops import ops_router
@@ -110,7 +110,13 @@ def main(host: str, port: int) -> None:
         openapi_config=None,
     )
     configure_logs()
-    run(Outer(app, Metrics(registry), body_timeout_s=1.0), host=host, port=port, drain=drain, protocol=Impatient)
+    run(
+        Outer(app, Metrics(registry), access_log(), body_timeout_s=1.0),
+        host=host,
+        port=port,
+        drain=drain,
+        protocol=Impatient,
+    )
 
 
 if __name__ == "__main__":

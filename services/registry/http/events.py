@@ -5,7 +5,9 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
 from litestar import Request, Response, post
+from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
 from litestar.params import FromQuery
 
 from contracts.problems import Malformed, Problem, TooLarge, UnsupportedMediaType
@@ -27,10 +29,17 @@ LINES_AT_ONCE = 32
 """So many lines of a stream are read before others have their turn: the log's writer, and other callers."""
 
 AnyRequest = Request[Any, Any, Any]
+AnyConnection = ASGIConnection[Any, Any, Any, Any]
+
+
+def refuse_other_charsets(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """The guard that raises UnsupportedMediaType for a body that is not UTF-8, whoever posts it."""
+    media_type(connection.headers.get("content-type", ""))
 
 
 @post(
     "/v1/events",
+    guards=[refuse_other_charsets],
     operation_id="postEvents",
     summary="Record facts",
     tags=["Events"],

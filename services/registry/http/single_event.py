@@ -1,18 +1,19 @@
-"""One posted event at a time, the registry's busiest request, without the framework's layers around it.
+"""One posted event at a time, the registry's busiest request: what it needs of the log, for the express lane.
 
-They cost more than reading, deciding and recording the event together (`tests/bench`, table `http`). Whatever is not a
-single event goes on to the application, whose route for it documents both.
+Through the layers and the framework it costs far more than reading, deciding and recording the event together
+(`tests/bench`, table `http`). Whatever is not plain goes there: the route of `events.py`, which documents both.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import asyncio
+from collections.abc import Iterable
+from functools import lru_cache
 
-from litestar import Litestar
-from litestar.enums import ScopeType
-from litestar.types import Receive, Scope, Send
+from litestar.datastructures import State
 
-from contracts.problems import TooLarge
-from services.log.proposal import Recorded
+from contracts.problems import Problem
+from services.edge.express import Answer, AnyHeaders
+from services.edge.tokens import Caller
+from services.log.proposal import Outcome
 from services.registry.http import strict_json
 from services.registry.http.cloudevents import (
     BATCH,
@@ -27,41 +28,63 @@ from services.registry.http.intake import proposal_of, receipt
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-PATH = "/v1/events"
 EVENT_BYTES_MAX = 1 << 20
+
+_OTHERWISE = (b"prefer", b"expect")
+"""What asks for more than a receipt."""
 
 
 class SingleEvents:
-    """The ASGI application around another that answers `POST /v1/events` for one event."""
+    """`POST /v1/events` for one event, structured or in binary mode. state: the application's, with the log."""
 
-    def __init__(self, app: Litestar) -> None:
-        self._app = app
+    method = "POST"
+    path = "/v1/events"
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP or scope["path"] != PATH or scope["method"] != "POST":
-            await self._app(scope, receive, send)
-            return
-        headers = dict(scope["headers"])
-        content_type = headers.get(b"content-type", b"").decode("latin-1")
-        if scope["query_string"] or not is_single(headers.items(), content_type):
-            await self._app(scope, receive, send)
-            return
-        scope["path_template"] = PATH
-        caller = await self._app.state["authenticator"].caller_in(scope)
-        body = await _body(receive, headers.get(b"content-length"))
-        event = event_of(scope["headers"], content_type, body)
-        recorded = await self._app.state["log"].append_one(proposal_of(event, caller))
-        prefer = headers.get(b"prefer")
-        promises = (
-            await self._app.state["receipt_headers"](prefer.decode("latin-1"), recorded.position) if prefer else {}
-        )
-        await _answer(send, recorded, promises)
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def takes(self, headers: AnyHeaders) -> bool:
+        """Whether a request with these headers posts one event and asks for its receipt at once."""
+        kind = _kind(headers.get(b"content-type", b""))
+        if kind != STRUCTURED and (kind is None or not _is_binary(headers.items(), kind)):
+            return False
+        return not any(name in headers for name in _OTHERWISE)
+
+    def begin(self, headers: AnyHeaders, body: bytes, caller: Caller) -> "asyncio.Future[list[Outcome] | Problem]":
+        content_type = headers.get(b"content-type", b"")
+        if _kind(content_type) == STRUCTURED:
+            event = from_json(strict_json.parse(body))
+        else:
+            event = from_binary(headers.items(), content_type.decode("latin-1"), body)
+        future: asyncio.Future[list[Outcome] | Problem] = self._state["log"].enqueue(proposal_of(event, caller))
+        return future
+
+    def answer(self, found: list[Outcome] | Problem) -> Answer:
+        recorded = found if isinstance(found, Problem) else found[0]
+        if isinstance(recorded, Problem):
+            raise recorded
+        location = b"/v1/log/entries/%d" % recorded.position
+        headers = [(b"content-type", b"application/json"), (b"location", location)]
+        return Answer(200 if recorded.repeated else 201, headers, receipt(recorded))
+
+
+@lru_cache(maxsize=64)
+def _kind(content_type: bytes) -> str | None:
+    """The media type of a Content-Type; None where the layers refuse it."""
+    try:
+        return media_type(content_type.decode("latin-1"))
+    except Problem:
+        return None
 
 
 def is_single(headers: Headers, content_type: str) -> bool:
     """Whether headers announce one event: structured, or in binary mode."""
     kind = media_type(content_type)
-    return kind == STRUCTURED or (kind not in (BATCH, NDJSON) and any(name.startswith(b"ce-") for name, _ in headers))
+    return kind == STRUCTURED or _is_binary(headers, kind)
+
+
+def _is_binary(headers: Headers, kind: str) -> bool:
+    return kind not in (BATCH, NDJSON) and any(name.startswith(b"ce-") for name, _ in headers)
 
 
 def event_of(headers: Headers, content_type: str, body: bytes) -> PostedEvent:
@@ -69,31 +92,3 @@ def event_of(headers: Headers, content_type: str, body: bytes) -> PostedEvent:
     if media_type(content_type) == STRUCTURED:
         return from_json(strict_json.parse(body))
     return from_binary(headers, content_type, body)
-
-
-async def _body(receive: Receive, content_length: bytes | None) -> bytes:
-    """The whole body; TooLarge as soon as it is longer than an event may be."""
-    body = b""
-    more = not (content_length and content_length.isdigit() and int(content_length) > EVENT_BYTES_MAX)
-    too_large = not more
-    while more and not too_large:
-        message: Any = await receive()
-        body += message.get("body", b"")
-        more = message.get("more_body", False)
-        too_large = len(body) > EVENT_BYTES_MAX
-    if too_large:
-        raise TooLarge(f"The body has more than {EVENT_BYTES_MAX} bytes.", bytes_max=EVENT_BYTES_MAX)
-    return body
-
-
-async def _answer(send: Send, recorded: Recorded, promises: Mapping[str, str]) -> None:
-    body = receipt(recorded)
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(body)).encode()),
-        (b"location", f"/v1/log/entries/{recorded.position}".encode()),
-        *((name.lower().encode(), value.encode()) for name, value in promises.items()),
-    ]
-    status = 200 if recorded.repeated else 201
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})

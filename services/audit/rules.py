@@ -63,6 +63,7 @@ class Rules:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._boundary = Boundary()
+        self._layer = self._boundary.begin(assuming=False)
         self._first_day: date | None = None
         self._refused: dict[str, int] = {}
         self.reference = Reference()
@@ -86,7 +87,8 @@ class Rules:
 
     def keep(self) -> None:
         """Forget what is not likely to be needed soon."""
-        self._boundary.keep(FACTS_KEPT)
+        self._boundary.keep(self._layer, FACTS_KEPT)
+        self._layer = self._boundary.begin(assuming=False)
 
     def _decided(self, position: int, fact: Fact, circumstances: Circumstances) -> Iterator[Finding]:
         try:

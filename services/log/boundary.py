@@ -5,6 +5,7 @@ again until its boundary stops growing; what is missing on the way is read for t
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from operator import itemgetter
 from typing import NamedTuple
@@ -66,23 +67,48 @@ def wanted_by(folded: Slice[Fact]) -> Wanted:
     return wanted
 
 
+@dataclass(slots=True, eq=False)
+class Layer:
+    """What one group has decided and assumed, as long as that is not known to be recorded.
+
+    journal: the tags of its facts, in order. touched: how many facts of each. assumed: tags taken to be unused.
+    forgotten: it is no longer a part of the boundary.
+    """
+
+    journal: list[str] = field(default_factory=list)
+    touched: dict[str, int] = field(default_factory=dict)
+    assumed: list[str] = field(default_factory=list)
+    forgotten: bool = False
+
+
+class Mark(NamedTuple):
+    """How much there was: facts by their tags, and tags taken to be unused."""
+
+    facts: int
+    assumed: int
+
+
 class Boundary:
-    """The facts read so far and, behind them, those that the running group has decided.
+    """The facts read so far and, behind them, in layers, those that groups have decided.
 
-    Kept from group to group while no other writer appends: what was read then still is all there is.
+    Kept from group to group while no other writer appends: what was read then still is all there is. The last layer is
+    that of the group which is being decided; those below it are being put.
 
-    assuming: whether tags that should not have been used yet are taken to be so. assumed: those of which this was of
-    importance; who writes must make sure of them.
+    assuming: whether tags that should not have been used yet are taken to be so.
     """
 
     def __init__(self) -> None:
         self.assuming = False
-        self.assumed: list[str] = []
         self._read: Wanted = {}
         self._facts: dict[str, list[Placed]] = {}
-        self._journal: list[str] = []
-        self._touched: dict[str, int] = {}
+        self._layers: list[Layer] = []
         self._size = 0
+
+    def begin(self, *, assuming: bool) -> Layer:
+        """A layer for the next group to be decided. A group that comes to nothing need not give it back."""
+        self.assuming = assuming
+        self._layers.append(Layer())
+        return self._layers[-1]
 
     def fold(self, make: Make, begun: Folded | None = None) -> Folded:
         """A slice with its boundary folded as far as it is loaded.
@@ -106,7 +132,7 @@ class Boundary:
         """What is missing still when all that should be unused is."""
         assumed = [tag for tag, bits in missing.items() if bits & UNUSED and tag not in self._read]
         self._read.update(dict.fromkeys(assumed, EVERY))
-        self.assumed += assumed
+        self._layers[-1].assumed += assumed
         return {tag: bits for tag, bits in missing.items() if tag not in assumed}
 
     def _replay(self, folded: Slice[Fact], wanted: Wanted) -> bool:
@@ -154,47 +180,61 @@ class Boundary:
 
     def add(self, position: int, fact: Fact, tags: Sequence[str]) -> None:
         """A fact that the group has decided: those after it see it."""
+        layer = self._layers[-1]
         for tag in tags:
             self._facts.setdefault(tag, []).append((position, fact))
-            self._touched[tag] = self._touched.get(tag, 0) + 1
-        self._journal.extend(tags)
+            layer.touched[tag] = layer.touched.get(tag, 0) + 1
+        layer.journal.extend(tags)
         self._size += len(tags)
 
     def touched(self, wanted: Wanted) -> bool:
         """Whether the group has decided a fact with one of these tags."""
-        return any(map(self._touched.get, wanted))
+        return any(map(self._layers[-1].touched.get, wanted))
 
-    def mark(self) -> int:
+    def mark(self) -> Mark:
         """A point to which `rewind` can return."""
-        return len(self._journal)
+        return Mark(len(self._layers[-1].journal), len(self._layers[-1].assumed))
 
-    def rewind(self, mark: int) -> None:
-        """Forget the facts added since the mark."""
-        while len(self._journal) > mark:
-            tag = self._journal.pop()
+    def rewind(self, mark: Mark) -> None:
+        """Forget what the group has decided and assumed since the mark."""
+        layer = self._layers[-1]
+        while len(layer.journal) > mark.facts:
+            tag = layer.journal.pop()
             self._facts[tag].pop()
-            self._touched[tag] -= 1
+            layer.touched[tag] -= 1
             self._size -= 1
+        for tag in layer.assumed[mark.assumed :]:
+            self._read.pop(tag, None)
+        del layer.assumed[mark.assumed :]
 
     def forget(self) -> None:
-        """Nothing was written: of what the group has decided or assumed nothing is so."""
-        self.rewind(0)
-        for tag in self.assumed:
-            del self._read[tag]
-        self.assuming = False
-        self.assumed.clear()
+        """Nothing was written: of what the groups have decided or assumed nothing is so."""
+        while self._layers:
+            self.rewind(Mark(0, 0))
+            layer = self._layers.pop()
+            layer.forgotten = True
+            self._drop_unread(layer.touched)
 
-    def keep(self, facts_max: int) -> None:
-        """The group is committed: keep what is known whole, of the tags read last, up to about so many facts."""
-        for tag in self._touched:
-            if tag not in self._read:  # what came before these facts was never read
-                self._size -= len(self._facts.pop(tag))
-        self.assuming = False
-        self.assumed.clear()
-        self._journal.clear()
-        self._touched.clear()
+    def keep(self, recorded: Layer, facts_max: int) -> None:
+        """This group is recorded: keep what is known whole, up to about so many facts, of the tags used last."""
+        del self._layers[: self._layers.index(recorded) + 1]
+        self._drop_unread(recorded.touched)
+        for tag in recorded.touched:
+            if (bits := self._read.pop(tag, None)) is not None:
+                self._read[tag] = bits
         for tag in list(self._read) if self._size + len(self._read) > facts_max else ():
-            self._size -= len(self._facts.pop(tag, ()))
-            del self._read[tag]
             if self._size + len(self._read) <= facts_max // 2:
                 break
+            if not self._decided(tag):
+                self._size -= len(self._facts.pop(tag, ()))
+                del self._read[tag]
+
+    def _drop_unread(self, tags: Iterable[str]) -> None:
+        """Facts of these tags are not kept where those before them were never read."""
+        for tag in tags:
+            if tag not in self._read and not self._decided(tag):
+                self._size -= len(self._facts.pop(tag, ()))
+
+    def _decided(self, tag: str) -> bool:
+        """Whether a group that is not known to be recorded has decided facts with this tag."""
+        return any(layer.touched.get(tag) for layer in self._layers)

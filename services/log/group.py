@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from eventsourcing.dcb.domain import Slice
@@ -13,7 +13,7 @@ from contracts.envelope import ENTRY_BYTES_MAX
 from contracts.facts import Fact
 from contracts.facts.fact import REFERENCE
 from contracts.problems import Bug, IdempotencyConflict, Problem, TooLarge
-from services.log.boundary import Boundary, Folded, Wanted
+from services.log.boundary import Boundary, Folded, Layer, Mark, Wanted
 from services.log.proposal import BUGS, Circumstances, Outcome, Proposal, Recorded, Reference, Unit
 
 log = structlog.get_logger()
@@ -46,13 +46,28 @@ class Append:
     entry: bytes
 
 
+class Known(NamedTuple):
+    """What is known of the end of the log. began_at: when position 1 was recorded; None as long as there is none."""
+
+    head: int
+    recorded_at: datetime
+    began_at: datetime | None
+    reference: Reference
+
+
+class _Mark(NamedTuple):
+    boundary: Mark
+    appends: int
+    reference: Reference
+
+
 @dataclass(slots=True)
 class Group:
     """The state of a group while it is decided.
 
     head: the log's last position. recorded_at: when its facts will have been recorded. began_at: when position 1 was.
-    receipts: what the log holds under the proposals' keys. folded: the slices begun, by their proposals' identity.
-    entry_bytes: of all appends.
+    receipts: what the log holds under the proposals' keys. layer: the group's own, of the boundary. folded: the slices
+    begun, by their proposals' identity. entry_bytes: of all appends.
     """
 
     head: int
@@ -61,21 +76,35 @@ class Group:
     reference: Reference
     receipts: Mapping[bytes, Receipt]
     boundary: Boundary
-    folded: dict[int, Folded]
+    layer: Layer
+    folded: dict[int, Folded] = field(default_factory=dict)
     appends: list[Append] = field(default_factory=list)
     decided: dict[bytes, Receipt] = field(default_factory=dict)
     entry_bytes: int = 0
     first_reference: Reference = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.first_reference = self.reference
+    def known(self) -> Known:
+        """What is known once this group is recorded."""
+        head = self.head + len(self.appends)
+        return Known(head, self.recorded_at, self.began_at if head else None, self.reference)
 
     async def decide(self, units: Sequence[Unit], load: Load) -> list[list[Outcome] | Problem]:
         """Outcomes for each unit: one for each proposal, or the problem for which an atomic unit is refused.
 
-        Of the first units only, when the group is large enough with them. load: reads more of the log.
+        Of the first units only, when the group is large enough with them. load: reads more of the log. May be called
+        again, for units that come later. When it raises nothing has changed.
         """
+        mark = self._mark()
+        try:
+            return await self._decide_units(units, load)
+        except BaseException:
+            if not self.layer.forgotten:
+                self._rewind(mark)
+            raise
+
+    async def _decide_units(self, units: Sequence[Unit], load: Load) -> list[list[Outcome] | Problem]:
         circumstances = self._circumstances()
+        self.first_reference = self.reference
         makes = {
             id(proposal): partial(proposal.decide, circumstances)
             for unit in units
@@ -105,21 +134,28 @@ class Group:
         return folded.slice
 
     async def _decide_unit(self, unit: Unit, load: Load) -> list[Outcome] | Problem:
-        mark, length, reference = self.boundary.mark(), len(self.appends), self.reference
+        mark = self._mark()
         outcomes: list[Outcome] = []
         for index, proposal in enumerate(unit.proposals):
             outcome = await self._decide(proposal, unit.perhaps_committed, load)
             if unit.atomic and isinstance(outcome, Problem):
-                self.boundary.rewind(mark)
-                for append in self.appends[length:]:
-                    del self.decided[append.proposal.key]
-                    self.entry_bytes -= len(append.entry)
-                del self.appends[length:]
-                self.reference = reference
+                self._rewind(mark)
                 outcome.values["index"] = index
                 return outcome
             outcomes.append(outcome)
         return outcomes
+
+    def _mark(self) -> _Mark:
+        return _Mark(self.boundary.mark(), len(self.appends), self.reference)
+
+    def _rewind(self, mark: _Mark) -> None:
+        """Forget what was decided since."""
+        self.boundary.rewind(mark.boundary)
+        for append in self.appends[mark.appends :]:
+            del self.decided[append.proposal.key]
+            self.entry_bytes -= len(append.entry)
+        del self.appends[mark.appends :]
+        self.reference = mark.reference
 
     async def _decide(self, proposal: Proposal, perhaps_committed: bool, load: Load) -> Outcome:
         if (receipt := self.decided.get(proposal.key)) is not None:

@@ -1,7 +1,8 @@
 """The group transaction: look, decide, put. One connection, used by one group at a time.
 
 Trusting: what this writer knows is still all there is, what should be new is new, and nothing is a repeat. `log.put`
-finds out, and writes only if all of it is so; where a command is refused, nobody would find out.
+finds out, and writes only if all of it is so; where a command is refused, nobody would find out. A group that trusts
+may be decided on top of another one that is still being put.
 Looking: what is read in one snapshot is decided without any lock, and `log.put` writes it only if the head is still the
 one that was seen. After a miss some groups run behind the lock, so that nobody starves among busy writers.
 """
@@ -19,7 +20,7 @@ from contracts.facts.fact import REFERENCE
 from contracts.problems import Problem, Unavailable
 from contracts.unchecked import fact_of
 from services.log.boundary import BITS, Boundary, Folded, Wanted
-from services.log.group import Doubt, Group, Receipt
+from services.log.group import Doubt, Group, Known, Load, Receipt
 from services.log.proposal import Circumstances, Outcome, Placed, Recorded, Reference, Unit
 from services.log.reader import RECORDED_WITHIN
 
@@ -76,6 +77,8 @@ WHERE t.tag = $1 AND ($2::bigint >> t.type) & 1 = 1 AND t.position > $3 AND t.po
 ORDER BY e.position
 """
 
+_BEGINNING = "SELECT recorded_at FROM log.event WHERE position = 1"
+
 # $9: how old the recorded time may be.
 _PUT = "SELECT log.put($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
@@ -108,16 +111,15 @@ class Seen(NamedTuple):
 
 
 class Transactor:
-    """Runs groups on one connection, and remembers the reference up to the head it has seen."""
+    """Runs groups on one connection, and remembers what it knows of the log."""
 
     def __init__(self, reference: Reference) -> None:
-        self._reference = reference
-        self._reference_head = 0
-        self._began_at: datetime | None = None
-        self._recorded_at = datetime.min.replace(tzinfo=UTC)
+        self._recorded = Known(0, datetime.min.replace(tzinfo=UTC), None, reference)
+        self._expected = self._recorded
+        """What is known once all groups that are being put are recorded."""
+        self._boundary = Boundary()
         self._looking_groups = 1
         self._locked_groups = 0
-        self._boundary = Boundary()
         self._type_names: dict[int, str] = {}
         self._type_ids: dict[str, int] = {}
         self._type_masks: dict[int, int] = {}
@@ -136,18 +138,72 @@ class Transactor:
         self._type_masks.clear()
         assert max(self._type_names) < 63, "types are numbered within a bigint's bits"
 
-    async def run(self, connection: asyncpg.Connection, units: Sequence[Unit]) -> list[list[Outcome] | Problem]:
-        """Decide and record a group: outcomes for each unit, of the first ones if not all fit into a group.
+    @property
+    def trusts(self) -> bool:
+        """Whether the next group need not look."""
+        return self._looking_groups == self._locked_groups == 0
 
-        When this raises nothing of the group is recorded, unless the connection was lost: then all or nothing is.
+    def trusting(self) -> Group | None:
+        """A group to decide on what is known, behind those that are being put; None where the log must be looked at."""
+        known, now = self._expected, datetime.now(UTC)
+        if not self.trusts:
+            return None
+        if known.began_at is None or known.recorded_at - now > CLOCK_SKEW_MAX:
+            return None  # an empty log, or the clock was put back
+        layer = self._boundary.begin(assuming=True)
+        recorded_at = max(now, known.recorded_at)
+        return Group(known.head, recorded_at, known.began_at, known.reference, {}, self._boundary, layer)
+
+    async def decide(self, group: Group, units: Sequence[Unit], load: Load) -> list[list[Outcome] | Problem]:
+        """Decide units in a group that trusts; it may be called again before the group is put.
+
+        load: as `Group.decide` says. Raises Doubt where the log must be looked at before these units are answered: then
+        none of them is in the group.
         """
-        if self._looking_groups == self._locked_groups == 0:
+        try:
+            outcomes = await group.decide(units, load)
+        except HeadMoved as moved:
+            self._looking_groups = LOOKING_AFTER_A_MISS
+            raise Doubt(str(moved)) from moved
+        except Doubt:
+            self._look_for(units)
+            raise
+        self._expected = group.known()
+        return outcomes
+
+    async def put(self, connection: asyncpg.Connection, group: Group) -> None:
+        """Record a group that trusts. Raises Doubt, or whatever the database raises, when it is not recorded or that
+        is not known; then what was decided since is not so, and `forget` must be called."""
+        if group.appends:
+            columns = group.columns(self._type_ids)
             try:
-                return self._known(*await self._trust_and_put(connection, units))
-            except HeadMoved:
+                head = await connection.fetchval(_PUT_IF_UNUSED, *columns, RECORDED_WITHIN, group.layer.assumed)
+            except asyncpg.UniqueViolationError as repeat:
+                raise Doubt("a command is repeated") from repeat
+            if head is None:
+                raise Doubt("a tag is used")
+            if head < 0:
                 self._looking_groups = LOOKING_AFTER_A_MISS
-            except (Doubt, asyncpg.UniqueViolationError):  # refused or repeated: the more in a group, the more often
-                self._looking_groups = sum(len(unit.proposals) for unit in units)
+                raise Doubt(f"expected head {group.head}, found {-1 - head}")
+        self._recorded = group.known()
+        self._boundary.keep(group.layer, CACHED_FACTS_MAX)
+
+    def forget(self, units: Sequence[Unit]) -> None:
+        """These units were not put as they were decided: nothing that is not recorded is known any more."""
+        self._boundary.forget()
+        self._expected = self._recorded
+        self._look_for(units)
+
+    def _look_for(self, units: Sequence[Unit]) -> None:
+        """The more of them, the more often a group of this size will have one that is refused or repeated."""
+        self._looking_groups = max(self._looking_groups, sum(len(unit.proposals) for unit in units))
+
+    async def run(self, connection: asyncpg.Connection, units: Sequence[Unit]) -> list[list[Outcome] | Problem]:
+        """Look, decide and record a group: outcomes for each unit, of the first ones if not all fit into a group.
+
+        Not while a group that trusts is being put. When this raises nothing of the group is recorded, unless the
+        connection was lost: then all or nothing is.
+        """
         self._looking_groups = max(0, self._looking_groups - 1)
         if self._locked_groups == 0:
             try:
@@ -162,45 +218,16 @@ class Transactor:
 
     def _known(self, group: Group, outcomes: list[list[Outcome] | Problem]) -> list[list[Outcome] | Problem]:
         """The group is committed: what it knew and decided is what the next one begins with."""
-        self._reference, self._reference_head = group.reference, group.head + len(group.appends)
-        if group.appends:
-            self._began_at = group.began_at
-        self._recorded_at = group.recorded_at
+        self._recorded = self._expected = group.known()
         self._boundary = group.boundary
-        self._boundary.keep(CACHED_FACTS_MAX)
+        self._boundary.keep(group.layer, CACHED_FACTS_MAX)
         return outcomes
-
-    async def _trust_and_put(
-        self, connection: asyncpg.Connection, units: Sequence[Unit]
-    ) -> tuple[Group, list[list[Outcome] | Problem]]:
-        """In one statement, if what the decisions stand on is at hand."""
-        now = datetime.now(UTC)
-        if self._began_at is None or self._recorded_at - now > CLOCK_SKEW_MAX:
-            raise Doubt("the beginning is not known, or the clock was put back")
-        boundary, self._boundary = self._boundary, Boundary()
-        circumstances = Circumstances(max(now, self._recorded_at), self._began_at, self._reference)
-        boundary.assuming = True
-        group = Group(self._reference_head, *circumstances, {}, boundary, {})
-        try:
-            outcomes = await group.decide(units, partial(self._load, connection, group))
-            if group.appends:
-                columns = group.columns(self._type_ids)
-                put = await connection.fetchval(_PUT_IF_UNUSED, *columns, RECORDED_WITHIN, boundary.assumed)
-                if put is None:
-                    raise Doubt("a tag is used")
-                if put < 0:
-                    raise HeadMoved(f"expected head {group.head}, found {-1 - put}")
-        except (Doubt, asyncpg.UniqueViolationError):
-            boundary.forget()
-            self._boundary = boundary
-            raise
-        return group, outcomes
 
     async def _decide_and_put(
         self, connection: asyncpg.Connection, units: Sequence[Unit], recorded_within: timedelta | None
     ) -> tuple[Group, list[list[Outcome] | Problem]]:
         group = await self._look(connection, units)
-        outcomes = await group.decide(units, partial(self._load, connection, group))
+        outcomes = await group.decide(units, partial(self.load, connection, group))
         if group.appends:
             head = await connection.fetchval(_PUT, *group.columns(self._type_ids), recorded_within)
             if head < 0:
@@ -210,14 +237,17 @@ class Transactor:
     async def _look(self, connection: asyncpg.Connection, units: Sequence[Unit]) -> Group:
         """What deciding needs to know, as far as it can be told before deciding."""
         boundary, self._boundary = self._boundary, Boundary()  # kept again once the group is committed
-        now = datetime.now(UTC)
-        guess = Circumstances(max(now, self._recorded_at), self._began_at or now, self._reference)
+        boundary.forget()
+        layer = boundary.begin(assuming=False)
+        known, now = self._recorded, datetime.now(UTC)
+        guess = Circumstances(max(now, known.recorded_at), known.began_at or now, known.reference)
         proposals = [proposal for unit in units for proposal in unit.proposals]
         folded: dict[int, Folded] = {}
         wanted = boundary.prefetch({id(p): partial(p.decide, guess) for p in proposals}, folded)
         head, recorded_at, receipts, events = await self._read(connection, [p.key for p in proposals], wanted)
-        if head != self._reference_head:  # another writer appended: nothing that is known is sure any more
+        if head != known.head:  # another writer appended: nothing that is known is sure any more
             boundary, folded = Boundary(), {}
+            layer = boundary.begin(assuming=False)
         boundary.load(wanted, events)
         if recorded_at - now > CLOCK_SKEW_MAX:
             raise Unavailable(
@@ -225,28 +255,34 @@ class Transactor:
                 retry_after_s=5,
                 recorded_at=recorded_at,
             )
-        if head < self._reference_head:
+        if head < known.head:
             raise Unavailable(
-                f"The log ends at {head}, before position {self._reference_head} that was seen: history was lost.",
+                f"The log ends at {head}, before position {known.head} that was seen: history was lost.",
                 retry_after_s=60,
                 position=head,
             )
-        if head > self._reference_head:
-            await self._catch_up(connection, head)
-        began_at = await self._beginning(connection) or now
-        found = Circumstances(max(now, recorded_at), began_at, self._reference)
-        return Group(head, *found, receipts, boundary, folded if found == guess else {})
+        began_at = known.began_at or await connection.fetchval(_BEGINNING)
+        reference = await self._reference(connection, head)
+        self._recorded = self._expected = Known(head, recorded_at, began_at, reference)
+        found = Circumstances(max(now, recorded_at), began_at or now, reference)
+        return Group(head, *found, receipts, boundary, layer, folded if found == guess else {})
 
-    async def _load(self, connection: asyncpg.Connection, group: Group, wanted: Wanted) -> None:
-        """Read more for a group. Raises HeadMoved when the log is no longer what the group has seen."""
+    async def load(self, connection: asyncpg.Connection, group: Group, wanted: Wanted) -> None:
+        """Read more for a group, on any connection: whether the groups before it are recorded by then or not.
+
+        Raises HeadMoved when the log is not what it was decided on, Doubt when that will not be.
+        """
+        heads = self._recorded.head, group.head
         seen = await self._read(connection, [], wanted)
-        if seen.head != group.head:
+        if group.layer.forgotten:
+            raise Doubt("a group before this one was not recorded as it was decided")
+        if seen.head not in heads:
             raise HeadMoved(f"expected head {group.head}, found {seen.head}")
         group.boundary.load(wanted, seen.events)
 
     async def _read(self, connection: asyncpg.Connection, keys: Sequence[bytes], wanted: Wanted) -> Seen:
         """One look at the log, in one statement."""
-        head, recorded_at = 0, self._recorded_at
+        head, recorded_at = 0, self._recorded.recorded_at
         receipts: dict[bytes, Receipt] = {}
         events: list[tuple[str, Placed]] = []
         tags = list(wanted)
@@ -261,20 +297,15 @@ class Transactor:
         events.sort(key=lambda found: found[1][0])
         return Seen(head, recorded_at, receipts, events)
 
-    async def _beginning(self, connection: asyncpg.Connection) -> datetime | None:
-        if self._began_at is None:
-            self._began_at = await connection.fetchval("SELECT recorded_at FROM log.event WHERE position = 1")
-        return self._began_at
-
-    async def _catch_up(self, connection: asyncpg.Connection, head: int) -> None:
-        """Fold into the reference what came to it since, up to the head."""
-        mask = sum(self._mask(BITS[fact_type]) for fact_type in self._reference.types)
-        rows = await connection.fetch(_REFERENCE, REFERENCE, mask, self._reference_head, head)
-        if rows:
-            self._reference = self._reference.folded(
-                [(position, decode(entry, self._type_names[type_id]).data) for position, type_id, entry in rows]
-            )
-        self._reference_head = head
+    async def _reference(self, connection: asyncpg.Connection, head: int) -> Reference:
+        """With what came to it up to the head."""
+        known = self._recorded
+        if head == known.head:
+            return known.reference
+        mask = sum(self._mask(BITS[fact_type]) for fact_type in known.reference.types)
+        rows = await connection.fetch(_REFERENCE, REFERENCE, mask, known.head, head)
+        facts = [(position, decode(entry, self._type_names[type_id]).data) for position, type_id, entry in rows]
+        return known.reference.folded(facts) if facts else known.reference
 
     def _mask(self, bits: int) -> int:
         """The stored types that these types of facts have, all their versions, as the sum of 2 ^ type."""

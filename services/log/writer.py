@@ -1,14 +1,22 @@
-"""The one way into the log: proposals queue, one task takes all that wait and runs them as a group."""
+"""The one way into the log: proposals queue, one task takes all that wait and decides them as a group.
+
+While a group is put the next one is decided on top of it. Where that will not do (`Transactor.trusting`), groups run
+one after the other.
+"""
 
 import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 import asyncpg
 import structlog
 
 from contracts.problems import Bug, Problem, Unavailable
+from services.log.boundary import Wanted
+from services.log.group import GROUP_BYTES_MAX, Doubt, Group
 from services.log.proposal import Outcome, Proposal, Recorded, Reference, Unit
 from services.log.transaction import HeadMoved, Transactor
 
@@ -18,6 +26,9 @@ Connect = Callable[[], Awaitable[asyncpg.Connection]]
 
 GROUP_PROPOSALS_MAX = 256
 """A group takes units until it has so many proposals: the last unit may exceed it."""
+
+AHEAD_PROPOSALS_MIN = 8
+"""So many must wait for some of them to be decided while others are put: fewer are not worth a group of their own."""
 
 UNIT_PROPOSALS_MAX = 128
 """What is not atomic is cut into units of so many: others have their turn in between."""
@@ -55,6 +66,19 @@ _CONTENTION = (
 _Waiting = tuple[Unit, "asyncio.Future[list[Outcome] | Problem]"]
 
 
+@dataclass(slots=True)
+class _Ahead:
+    """A group that trusts, decided and not put yet: more may join it."""
+
+    group: Group
+    waiting: list[_Waiting] = field(default_factory=list)
+    results: list[list[Outcome] | Problem] = field(default_factory=list)
+
+    @property
+    def full(self) -> bool:
+        return len(self.group.appends) >= GROUP_PROPOSALS_MAX or self.group.entry_bytes >= GROUP_BYTES_MAX
+
+
 class LogWriter:
     """Appends what slices decide. Any number of writers, in any number of processes, may run at once."""
 
@@ -62,10 +86,14 @@ class LogWriter:
         self._connect = connect
         self._transactor = Transactor(reference)
         self._connection: asyncpg.Connection | None = None
+        self._reading: asyncpg.Connection | None = None
         self._queue: deque[_Waiting] = deque()
         self._queued = 0
-        self._arrived = asyncio.Event()
+        self._woken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._ahead: _Ahead | None = None
+        self._putting: asyncio.Task[None] | None = None
+        self._settling = False
         self._refusal: str | None = None
 
     async def __aenter__(self) -> "LogWriter":
@@ -75,13 +103,12 @@ class LogWriter:
     async def __aexit__(self, *_: object) -> None:
         """Answer all who wait with 503; what had been committed is found again by its key (I1)."""
         assert self._task is not None
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
-        for _unit, answer in self._queue:
-            _resolve(answer, Unavailable("The registry is stopping."))
-        if self._connection is not None:
-            self._connection.terminate()
+        for task in filter(None, (self._task, self._putting)):
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        _stopping([*(self._ahead.waiting if self._ahead else ()), *self._queue])
+        self._disconnect()
 
     def refuse(self, reason: str | None) -> None:
         """From now on record nothing, since something is wrong with the log itself; None: it is right again."""
@@ -118,7 +145,7 @@ class LogWriter:
         answer: asyncio.Future[list[Outcome] | Problem] = asyncio.get_running_loop().create_future()
         self._queue.append((unit, answer))
         self._queued += len(unit.proposals)
-        self._arrived.set()
+        self._woken.set()
         return answer
 
     async def _outcomes(self, unit: Unit) -> list[Outcome]:
@@ -136,22 +163,129 @@ class LogWriter:
 
     async def _run(self) -> None:
         while True:
-            self._arrived.clear()
-            if not self._queue:
-                await self._arrived.wait()
             await asyncio.sleep(0)  # let all who are ready now join the group
-            await self._answer(self._take())
+            if not self._ready():
+                self._woken.clear()
+                await self._woken.wait()
+                continue
+            group = self._take()
+            try:
+                if not await self._decide_ahead(group):
+                    await self._until_put()
+                    await self._answer(group)
+            except asyncio.CancelledError:
+                _stopping(group)
+                raise
+
+    def _ready(self) -> bool:
+        """Whether a group, or more of one, is to be decided now."""
+        if not self._queue or self._settling:
+            return False
+        if self._putting is None:
+            return True
+        return self._queued >= AHEAD_PROPOSALS_MIN and not (self._ahead and self._ahead.full)
 
     def _take(self) -> list[_Waiting]:
+        """All who wait; half of them if they are many and none is being put: the others are decided meanwhile."""
+        halved = self._putting is None and self._transactor.trusts and self._queued >= 2 * AHEAD_PROPOSALS_MIN
+        size_max = min(GROUP_PROPOSALS_MAX, self._queued // 2 if halved else self._queued)
         group: list[_Waiting] = []
         size = 0
-        while self._queue and size < GROUP_PROPOSALS_MAX:
+        while self._queue and size < size_max:
             waiting = self._queue.popleft()
             self._queued -= len(waiting[0].proposals)
+            size += len(waiting[0].proposals)
             if not waiting[1].done():  # a caller that went away before its turn leaves nothing behind
                 group.append(waiting)
-                size += len(waiting[0].proposals)
         return group
+
+    async def _decide_ahead(self, waiting: list[_Waiting]) -> bool:
+        """Decide these, or the first of them, to be put next; False if the log must be looked at."""
+        ahead, self._ahead = self._ahead, None  # nobody puts it while more is decided into it
+        if ahead is None:
+            group = self._transactor.trusting() if self._connection else None
+            if group is None:
+                return False
+            ahead = _Ahead(group)
+        results: list[list[Outcome] | Problem] = []
+        try:
+            results = await self._transactor.decide(
+                ahead.group, [unit for unit, _ in waiting], partial(self._load, ahead.group)
+            )
+        except Exception:  # noqa: S110 - who looks will meet it again, and tell of it
+            pass
+        finally:
+            if ahead.group.layer.forgotten:
+                self._queue_again(ahead.waiting)
+                results = []
+            else:
+                ahead.waiting += waiting[: len(results)]
+                ahead.results += results
+                self._ahead = ahead if ahead.waiting else None
+        if self._ahead is not None and self._putting is None:
+            self._putting = asyncio.create_task(self._put(), name="log writer: put")
+        if results:
+            self._queue_again(waiting[len(results) :])
+        return bool(results)
+
+    async def _load(self, group: Group, wanted: Wanted) -> None:
+        """Read more for a group, on another connection while the first one puts."""
+        if self._putting is None:
+            assert self._connection is not None
+            return await self._transactor.load(self._connection, group, wanted)
+        try:
+            if self._reading is None:
+                self._reading = await self._connect()
+            await self._transactor.load(self._reading, group, wanted)
+        except (*_LOST, asyncpg.PostgresError):
+            if self._reading is not None:
+                self._reading.terminate()
+                self._reading = None
+            raise
+
+    async def _until_put(self) -> None:
+        """Returns when all that is decided is recorded, or answered otherwise."""
+        if self._putting is not None:
+            await self._putting
+
+    async def _put(self) -> None:
+        """Put what is decided, group after group, as long as there is more."""
+        try:
+            while self._ahead is not None:
+                ahead, self._ahead = self._ahead, None
+                try:
+                    await self._put_group(ahead)
+                except asyncio.CancelledError:
+                    _stopping(ahead.waiting)
+                    raise
+        finally:
+            self._putting = None
+            self._settling = False
+            self._woken.set()
+
+    async def _put_group(self, ahead: _Ahead) -> None:
+        assert self._connection is not None
+        try:
+            await self._transactor.put(self._connection, ahead.group)
+        except Exception as trouble:
+            self._settling = True
+            units = [unit for unit, _ in ahead.waiting]
+            self._transactor.forget(units)
+            if self._ahead is not None:  # decided on what is not recorded
+                self._queue_again(self._ahead.waiting)
+                self._ahead = None
+            if isinstance(trouble, (*_LOST, *_CONTENTION)):
+                self._in_doubt(units, trouble)
+            elif not isinstance(trouble, Doubt):
+                self._disconnect()
+            await self._answer(ahead.waiting)
+        else:
+            for (_, answer), result in zip(ahead.waiting, ahead.results, strict=True):
+                _resolve(answer, result)
+
+    def _queue_again(self, waiting: list[_Waiting]) -> None:
+        self._queue.extendleft(reversed(waiting))
+        self._queued += sum(len(unit.proposals) for unit, _ in waiting)
 
     async def _answer(self, group: list[_Waiting]) -> None:
         """Run a group and give each caller its outcome, whatever happens."""
@@ -167,10 +301,6 @@ class LogWriter:
                 return
             for waiting in group:  # one of them holds data the database refuses: only its own caller may hear of it
                 await self._answer([waiting])
-        except asyncio.CancelledError:
-            for _, answer in group:
-                _resolve(answer, Unavailable("The registry is stopping."))
-            raise
         except Exception:
             log.exception("the log writer failed")
             for _, answer in group:
@@ -178,9 +308,7 @@ class LogWriter:
         else:
             for (_, answer), result in zip(group, results, strict=False):
                 _resolve(answer, result)
-            left = group[len(results) :]
-            self._queue.extendleft(reversed(left))
-            self._queued += sum(len(unit.proposals) for unit, _ in left)
+            self._queue_again(group[len(results) :])
 
     async def _record(self, units: Sequence[Unit]) -> list[list[Outcome] | Problem]:
         """Run a group, or its beginning, until it is known to be recorded or refused, or the outage lasts too long.
@@ -197,16 +325,20 @@ class LogWriter:
                 began = True
                 return await self._transactor.run(connection, units)
             except (*_LOST, *_CONTENTION) as trouble:
-                log.warning("the log is out of reach, trying again", trouble=type(trouble).__name__)
-                for unit in units:
-                    unit.perhaps_committed |= began
+                self._in_doubt(units if began else (), trouble)
                 if clock() > deadline:
                     raise Unavailable("The log is out of reach; posting again is safe.", retry_after_s=2) from trouble
-                self._disconnect()
                 await asyncio.sleep(RETRY_S)
             except BaseException:
                 self._disconnect()  # whatever state it is in: the server rolls back, and gives up the lock
                 raise
+
+    def _in_doubt(self, units: Sequence[Unit], trouble: Exception) -> None:
+        """What these units asked for may have been committed, or may be yet, on a connection that is of no use now."""
+        log.warning("the log is out of reach, trying again", trouble=type(trouble).__name__)
+        for unit in units:
+            unit.perhaps_committed = True
+        self._disconnect()
 
     async def _connected(self) -> asyncpg.Connection:
         if self._connection is None or self._connection.is_closed():
@@ -219,11 +351,16 @@ class LogWriter:
         return self._connection
 
     def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.terminate()
-            self._connection = None
+        for connection in filter(None, (self._connection, self._reading)):
+            connection.terminate()
+        self._connection = self._reading = None
 
 
 def _resolve(answer: "asyncio.Future[list[Outcome] | Problem]", result: list[Outcome] | Problem) -> None:
     if not answer.done():
         answer.set_result(result)
+
+
+def _stopping(waiting: Sequence[_Waiting]) -> None:
+    for _, answer in waiting:
+        _resolve(answer, Unavailable("The registry is stopping."))

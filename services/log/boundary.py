@@ -7,6 +7,7 @@ again until its boundary stops growing; what is missing on the way is read for t
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import islice
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -31,6 +32,9 @@ UNUSED = 1
 
 EVERY = -1
 """All bits there may be."""
+
+DROPPED_AT_ONCE = 5_000
+"""Tags that leave the boundary when there are too many: so few that nobody has to wait for it."""
 
 _position = itemgetter(0)
 
@@ -222,10 +226,11 @@ class Boundary:
         for tag in recorded.touched:
             if (bits := self._read.pop(tag, None)) is not None:
                 self._read[tag] = bits
-        for tag in list(self._read) if self._size + len(self._read) > facts_max else ():
-            if self._size + len(self._read) <= facts_max // 2:
+        while self._size + len(self._read) > facts_max:
+            oldest = [tag for tag in islice(self._read, DROPPED_AT_ONCE) if not self._decided(tag)]
+            if not oldest:
                 break
-            if not self._decided(tag):
+            for tag in oldest:
                 self._size -= len(self._facts.pop(tag, ()))
                 del self._read[tag]
 

@@ -176,6 +176,8 @@ class LogWriter:
             except asyncio.CancelledError:
                 _stopping(group)
                 raise
+            except Exception:
+                _failed(group)
 
     def _ready(self) -> bool:
         """Whether a group, or more of one, is to be decided now."""
@@ -209,11 +211,10 @@ class LogWriter:
             ahead = _Ahead(group)
         results: list[list[Outcome] | Problem] = []
         try:
-            results = await self._transactor.decide(
-                ahead.group, [unit for unit, _ in waiting], partial(self._load, ahead.group)
-            )
-        except Exception:  # noqa: S110 - who looks will meet it again, and tell of it
-            pass
+            with contextlib.suppress(Doubt, *_LOST, *_CONTENTION):  # who looks meets it again, and tells of it
+                results = await self._transactor.decide(
+                    ahead.group, [unit for unit, _ in waiting], partial(self._load, ahead.group)
+                )
         finally:
             if ahead.group.layer.forgotten:
                 self._queue_again(ahead.waiting)
@@ -302,9 +303,7 @@ class LogWriter:
             for waiting in group:  # one of them holds data the database refuses: only its own caller may hear of it
                 await self._answer([waiting])
         except Exception:
-            log.exception("the log writer failed")
-            for _, answer in group:
-                _resolve(answer, Bug("The log could not take this."))
+            _failed(group)
         else:
             for (_, answer), result in zip(group, results, strict=False):
                 _resolve(answer, result)
@@ -364,3 +363,9 @@ def _resolve(answer: "asyncio.Future[list[Outcome] | Problem]", result: list[Out
 def _stopping(waiting: Sequence[_Waiting]) -> None:
     for _, answer in waiting:
         _resolve(answer, Unavailable("The registry is stopping."))
+
+
+def _failed(waiting: Sequence[_Waiting]) -> None:
+    log.exception("the log writer failed")
+    for _, answer in waiting:
+        _resolve(answer, Bug("The log could not take this."))

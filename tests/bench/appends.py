@@ -12,7 +12,7 @@ from pathlib import Path
 from services.embedded.readiness import free_port
 from tests.bench.candidates import BARE_ENTRY
 from tests.bench.child import Child, child
-from tests.bench.measure import Case, Comparison, Samples, compare, repeated
+from tests.bench.measure import Case, Comparison, Sample, Samples, compare, repeated
 from tests.bench.processes import ProcessId
 from tests.bench.report import FIGURES, Table, refusals, rows_of
 from tests.bench.run import LIBRARY, UMADB, Run
@@ -94,9 +94,12 @@ async def _stage(run: Run, preloaded: Log, uma: Path | None) -> AsyncIterator[Ma
         for persons, these in (("singles", log.singles), ("scattered", log.scattered)):
             await ours.ask("know", persons=persons, count=int(these.count * KNOWN_PERSONS))
         cases = _cases(run, ours, "decide", FULL, CALLERS, persons="singles")
-        cases |= _cases(run, ours, "decide", KNOWN, CALLERS, persons="known singles")
+        cases |= _remembered(
+            ours, "known singles", _cases(run, ours, "decide", KNOWN, CALLERS, persons="known singles")
+        )
         cases |= _cases(run, ours, "decide", BOUNDARY_20, CALLERS, persons="scattered")
-        cases |= _cases(run, ours, "decide", KNOWN_20, CALLERS, persons="known scattered")
+        known_20 = _cases(run, ours, "decide", KNOWN_20, CALLERS, persons="known scattered")
+        cases |= _remembered(ours, "known scattered", known_20)
         cases |= _cases(run, ours, "bare", BARE, CALLERS)
         if LIBRARY:
             library = await enter(child("recorders", log.url))
@@ -111,6 +114,16 @@ async def _stage(run: Run, preloaded: Log, uma: Path | None) -> AsyncIterator[Ma
                 _name(UMA, n): peer.case(run.plan, {"server_cpu_s": process_id}, "append", callers=n) for n in CALLERS
             }
         yield cases
+
+
+def _remembered(of: Child, persons: str, cases: Mapping[str, Case]) -> dict[str, Case]:
+    """The cases, each after these persons' boundaries were read again: other cases need the memory too."""
+
+    async def remembered(case: Case) -> Sample:
+        await of.ask("remember", persons=persons)
+        return await case()
+
+    return {name: partial(remembered, case) for name, case in cases.items()}
 
 
 def _cases(

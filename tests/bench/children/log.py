@@ -35,9 +35,14 @@ class Contestant:
 
     async def know(self, persons: str, count: int) -> Sample:
         """Read the boundaries of so many of these persons, who are from now on those of "known …"."""
-        others, known = self._persons[persons].split(count)
-        self._candidates |= {persons: Candidates(others), f"known {persons}": Candidates(known)}
-        return await load.tasks(partial(self._refused, Candidates(known).refused), READERS, math.inf, count)
+        self._persons[persons], self._persons[f"known {persons}"] = self._persons[persons].split(count)
+        self._candidates = {name: Candidates(some) for name, some in self._persons.items()}
+        return await self.remember(f"known {persons}")
+
+    async def remember(self, persons: str) -> Sample:
+        """Read again what others may have driven out of the writer's memory."""
+        known = self._persons[persons]
+        return await load.tasks(partial(self._refused, Candidates(known).refused), READERS, math.inf, known.count)
 
     async def decide(self, persons: str, callers: int, seconds: float, limit: int | None = None) -> Sample:
         """Full decisions."""
@@ -95,7 +100,15 @@ async def main(url: str, scattered: Persons, singles: Persons) -> None:
     persons = {"scattered": scattered} | ({"singles": singles} if singles.count else {})
     async with LogWriter(connect, Reference()) as writer, asyncpg.create_pool(url, min_size=1, max_size=4) as pool:
         of = Contestant(writer, pool, persons)
-        await answer(know=of.know, decide=of.decide, bare=of.bare, read=of.read, replay=of.replay, copy_out=of.copy_out)
+        await answer(
+            know=of.know,
+            remember=of.remember,
+            decide=of.decide,
+            bare=of.bare,
+            read=of.read,
+            replay=of.replay,
+            copy_out=of.copy_out,
+        )
 
 
 if __name__ == "__main__":

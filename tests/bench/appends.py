@@ -94,9 +94,8 @@ async def _stage(run: Run, preloaded: Log, uma: Path | None) -> AsyncIterator[Ma
         for persons, these in (("singles", log.singles), ("scattered", log.scattered)):
             await ours.ask("know", persons=persons, count=int(these.count * KNOWN_PERSONS))
         cases = _cases(run, ours, "decide", FULL, CALLERS, persons="singles")
-        cases |= _remembered(
-            ours, "known singles", _cases(run, ours, "decide", KNOWN, CALLERS, persons="known singles")
-        )
+        known = _cases(run, ours, "decide", KNOWN, CALLERS, persons="known singles")
+        cases |= _remembered(ours, "known singles", known)
         cases |= _cases(run, ours, "decide", BOUNDARY_20, CALLERS, persons="scattered")
         known_20 = _cases(run, ours, "decide", KNOWN_20, CALLERS, persons="known scattered")
         cases |= _remembered(ours, "known scattered", known_20)

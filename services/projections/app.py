@@ -140,7 +140,7 @@ async def follow_views(database_url: str, views: tuple[View, ...] = VIEWS) -> No
     """Keep each view up to date until cancelled, as far as no other process does. Starts before the database does, if
     need be."""
     async with (
-        pool(database_url, "projector", connections_max=5 * len(views), **FOLLOWER_SETTINGS) as connections,
+        pool(database_url, "projector", connections_max=6 * len(views), **FOLLOWER_SETTINGS) as connections,
         listener(database_url, LOG_CHANNEL) as news,
         asyncio.TaskGroup() as followers,
     ):

@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import asyncpg
 import msgspec
 
 from contracts.facts import Fact
+from services.projections.builds import Connection
 from services.projections.events import Placed, Unreadable, placed, unreadable
 from services.tasks import cancelled
 
@@ -68,8 +69,11 @@ class Batch(NamedTuple):
         return digest
 
 
+Asked: TypeAlias = "Connection | asyncpg.Pool"
+
+
 class BatchReader:
-    """Reads the log for one view. Takes a connection of the pool for one statement at a time."""
+    """Reads the log for one view. What it reads ahead it reads on a connection of the pool."""
 
     def __init__(self, pool: asyncpg.Pool, facts: Sequence[type[Fact]]) -> None:
         self._pool = pool
@@ -77,21 +81,20 @@ class BatchReader:
         self._names: dict[int, str] = {}
         self._ahead: tuple[tuple[int, int, int], asyncio.Task[Batch]] | None = None
 
-    async def read(self, after: int, *, limit: int, until: int = UNBOUNDED) -> Batch:
+    async def read(
+        self, after: int, *, limit: int, until: int = UNBOUNDED, connection: "Connection | None" = None
+    ) -> Batch:
         """The next `limit` positions behind `after`, or fewer at the head; the range after a full one is read ahead.
 
-        Raises NotTheLog when a position is missing, or the log ends before `after`.
+        connection: what is not there yet is read on it. Raises NotTheLog when a position is missing, or the log ends
+        before `after`.
         """
-        batch = await self._read_ahead_or_now(after, until, limit)
+        batch = await self._read_ahead_or_now(connection or self._pool, after, until, limit)
         if batch.length == limit and batch.reached < until:
-            task = asyncio.create_task(self._range(batch.reached, until, limit), name="read ahead")
+            task = asyncio.create_task(self._range(self._pool, batch.reached, until, limit), name="read ahead")
             task.add_done_callback(_looked_at)
             self._ahead = (batch.reached, until, limit), task
         return batch
-
-    async def head(self) -> int:
-        """The log's last position, 0 when it is empty."""
-        return await self._pool.fetchval(_HEAD) or 0
 
     async def close(self) -> None:
         """Forget what was read ahead."""
@@ -99,36 +102,36 @@ class BatchReader:
             await cancelled(self._ahead[1])
             self._ahead = None
 
-    async def _read_ahead_or_now(self, after: int, until: int, limit: int) -> Batch:
+    async def _read_ahead_or_now(self, asked: Asked, after: int, until: int, limit: int) -> Batch:
         if self._ahead is not None and self._ahead[0] == (after, until, limit):
             (_, task), self._ahead = self._ahead, None
             batch = await task
             if batch.length:
                 return batch
         await self.close()
-        return await self._range(after, until, limit)
+        return await self._range(asked, after, until, limit)
 
-    async def _range(self, after: int, until: int, limit: int) -> Batch:
-        rows = await self._pool.fetch(_RANGE, after, until, limit, self._type_ids())
+    async def _range(self, asked: Asked, after: int, until: int, limit: int) -> Batch:
+        rows = await asked.fetch(_RANGE, after, until, limit, self._type_ids())
         if not rows:
-            await self._check_end(after, until)
+            await self._check_end(asked, after, until)
             return Batch(after, after, (), ())
         if rows[-1][0] != after + len(rows):
             missing = next(at for at, row in enumerate(rows, after + 1) if row[0] != at)
             raise NotTheLog(f"the log has no event {missing}")
         if any(row[1] not in self._names for row in rows):
-            self._names = {id_: name for id_, name in await self._pool.fetch(_TYPES)}  # noqa: C416 (rows are no tuples)
-            return await self._range(after, until, limit)
+            self._names = {id_: name for id_, name in await asked.fetch(_TYPES)}  # noqa: C416 (rows are no tuples)
+            return await self._range(asked, after, until, limit)
         names = self._names
         stored = [Stored(row[0], names[row[1]], row[2]) for row in rows if row[2] is not None]
         return Batch(after, rows[-1][0], stored, _decoded(stored))  # ahead: while the server writes what came before
 
-    async def _check_end(self, after: int, until: int) -> None:
+    async def _check_end(self, asked: Asked, after: int, until: int) -> None:
         """Nothing is behind `after`: then it is the end of the log, or something is missing."""
-        head = await self.head()
+        head = await asked.fetchval(_HEAD) or 0
         if head < after:
             raise NotTheLog(f"the view is at {after}, the log ends at {head}")
-        rows = await self._pool.fetch(_RANGE, after, until, 1, [])
+        rows = await asked.fetch(_RANGE, after, until, 1, [])
         if rows and rows[0][0] != after + 1:
             raise NotTheLog(f"the log has no event {after + 1}")
 
@@ -149,9 +152,7 @@ def _looked_at(task: "asyncio.Task[Batch]") -> None:
         task.exception()
 
 
-async def read_events(
-    connection: "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy", positions: Sequence[int]
-) -> list[Placed | Unreadable]:
+async def read_events(connection: Connection, positions: Sequence[int]) -> list[Placed | Unreadable]:
     """The events at some positions, in order."""
     return [_event(Stored(*row)) for row in await connection.fetch(_ENTRIES, positions)]
 

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 import asyncpg
 
 from contracts.facts import Fact
 from contracts.problems import Unavailable
 from services.projections.events import Event, Placed
+
+if TYPE_CHECKING:
+    from services.projections.writes import Write
 
 Connection: TypeAlias = "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy"
 
@@ -62,8 +65,9 @@ class View(Protocol):
     def keys(self, event: Event) -> Sequence[str]:
         """What the event is about: it changes nothing else, and nothing else changes what it does."""
 
-    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
-        """Write what the events change, in the caller's transaction. Each event comes once, in the log's order."""
+    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> "Sequence[Write]":
+        """What the events change. Each event comes once, in the log's order; the tables stay as they are meanwhile, or
+        what is returned is thrown away. No write may rest on what another one does."""
 
 
 class Build(NamedTuple):

@@ -7,6 +7,7 @@ one was not read from it. An event that the fold cannot take is parked with its 
 
 import asyncio
 import time
+from collections.abc import Sequence
 
 import asyncpg
 import structlog
@@ -15,9 +16,11 @@ from services.log.listener import Listener
 from services.projections import metrics
 from services.projections.batches import UNBOUNDED, Batch, BatchReader, NotTheLog
 from services.projections.builds import Build, Connection, View, read_build
+from services.projections.events import Placed
 from services.projections.leases import Lease
 from services.projections.parking import Parking, apply_one_by_one, is_poison
 from services.projections.unreachable import UNREACHABLE
+from services.projections.writes import Write, apply, joined
 
 __all__ = [
     "BATCH_EVENTS_MAX",
@@ -39,18 +42,21 @@ BACK_OFF_MAX_S = 5.0
 VIEW_CHANNEL = "certibranche_view"
 """Told at each commit of a view; the payload is its name."""
 
+_PARAMETERS = 8
 # $1: build, $2: its schema, $3: the position to move from, $4: the one to move to, $5: how many events more, $6: the
 # digest with them, $7: the lease's follower, $8: its fence (null: no lease). Returns how many events wait; no row when
-# the build is elsewhere or the lease another's. Locks both rows: of two runners the other waits here.
+# the build is elsewhere or the lease another's: then the writes, which go on with parameters of their own, do nothing.
+# Locks both rows: of two runners the other waits here.
 _MOVE = """
 WITH leads AS (SELECT FROM projections.lease WHERE follower = $7 AND fence = $8 FOR SHARE),
 moved AS (
     UPDATE projections.view SET position = $4, events = events + $5, digest = $6
     WHERE name = $1 AND schema = $2 AND position = $3 AND ($8::bigint IS NULL OR EXISTS (SELECT FROM leads))
     RETURNING parked
-)
+){writes}
 SELECT parked, pg_notify('certibranche_view', $1) FROM moved
 """
+_MOVED = "EXISTS (SELECT FROM moved)"
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche.projections")
 
@@ -85,25 +91,20 @@ class Follower:
         self._batch_events_max = batch_events_max
         self._batches = BatchReader(pool, view.facts)
         self._build: Build | None = None
+        self._at_head = False
+        self._back_off_s = BACK_OFF_MIN_S
 
     async def run(self) -> None:
         """Follow until cancelled. Whatever fails is tried again: what is wrong shows in log lines, metrics and lag."""
-        back_off_s = BACK_OFF_MIN_S
         try:
             while True:
-                news = self._listener.news
                 try:
-                    await self._known_build()
-                    if self._lease is not None:
-                        await self._lease.hold()
-                    if not await self.step():
-                        await self._listener.wait(news)
-                    back_off_s = BACK_OFF_MIN_S
-                    continue
+                    async with self._pool.acquire() as connection:  # kept: to fetch one anew would cost half a trip
+                        await self._follow(connection)
                 except Exception as error:
-                    self._report(error, back_off_s)
-                await asyncio.sleep(back_off_s)
-                back_off_s = min(2 * back_off_s, BACK_OFF_MAX_S)
+                    self._report(error, self._back_off_s)
+                await asyncio.sleep(self._back_off_s)
+                self._back_off_s = min(2 * self._back_off_s, BACK_OFF_MAX_S)
         finally:
             await self.close()
             if self._lease is not None:
@@ -118,34 +119,47 @@ class Follower:
 
         Raises NotTheLog, OtherVersion, Poison when strict, and what asyncpg raises.
         """
+        async with self._pool.acquire() as connection:
+            return await self._step(connection, until)
+
+    async def _follow(self, connection: Connection) -> None:
+        """Apply batch after batch until something fails."""
+        while True:
+            news = self._listener.news
+            await self._known_build(connection)
+            if self._lease is not None:
+                await self._lease.hold()
+            await self._step(connection)
+            if self._at_head:
+                await self._listener.wait(news)
+            self._back_off_s = BACK_OFF_MIN_S
+
+    async def _step(self, connection: Connection, until: int = UNBOUNDED) -> bool:
         started = time.perf_counter()
-        build = await self._known_build()
-        batch = await self._batches.read(build.position, limit=self._batch_events_max, until=until)
+        build = await self._known_build(connection)
+        limit = self._batch_events_max
+        batch = await self._batches.read(build.position, limit=limit, until=until, connection=connection)
+        self._at_head = batch.length < limit
         if not batch.length:
             return False
         digest = batch.digest(build.digest)
-        try:
-            moved = await self._save(build, batch, digest, one_by_one=False)
-        except Exception as error:
-            if not is_poison(error):
-                self._build = None
-                raise
-            moved = await self._save(build, batch, digest, one_by_one=True)
-        if not moved:
-            self._build = None
+        self._build = None
+        parked = await self._save(connection, build, batch, digest)
+        if parked is None:
+            self._at_head = False
             if self._lease is not None:
                 self._lease.doubt()
             return True
-        self._build = build._replace(position=batch.reached, digest=digest)
+        self._build = build._replace(position=batch.reached, parked=parked, digest=digest)
         metrics.EVENTS.labels(self._name).inc(batch.length)
         metrics.BATCH_EVENTS.labels(self._name).observe(batch.length)
         metrics.BATCH_SECONDS.labels(self._name).observe(time.perf_counter() - started)
         return True
 
-    async def _known_build(self) -> Build:
+    async def _known_build(self, connection: Connection) -> Build:
         """The build as this runner has left it, or as it is: the move finds out when another has moved it since."""
         if self._build is None:
-            build = await read_build(self._pool, self._name)
+            build = await read_build(connection, self._name)
             if build is None:
                 raise LookupError(f"view {self._name} is not in this database")
             if build.version != self.view.version:
@@ -153,30 +167,52 @@ class Follower:
             self._build = build
         return self._build
 
-    async def _save(self, build: Build, batch: Batch, digest: bytes, *, one_by_one: bool) -> bool:
-        """Apply and move in one transaction; False when another has moved the build, or taken the lease."""
-        lease = (None, None) if self._lease is None else (self._lease.follower, self._lease.fence)
-        async with self._pool.acquire() as connection, connection.transaction():
-            row = await connection.fetchrow(
-                _MOVE, build.name, build.schema, batch.after, batch.reached, len(batch.stored), digest, *lease
-            )
-            if row is None:
-                return False
-            if batch.stored:
-                parking = Parking(connection, self.view, build.schema, strict=self._strict)
-                if row["parked"]:
-                    await parking.load()
-                await self._fold(connection, build.schema, batch, parking, one_by_one=one_by_one)
-                await parking.save()
-        return True
+    async def _save(self, connection: Connection, build: Build, batch: Batch, digest: bytes) -> int | None:
+        """Apply and move; how many events wait then, None when another has moved the build, or taken the lease."""
+        if batch.decoded is not None:
+            save = self._save_and_park if build.parked else self._save_at_once
+            try:
+                return await save(connection, build, batch, digest, batch.decoded)
+            except Exception as error:
+                if not is_poison(error):
+                    raise
+        return await self._save_and_park(connection, build, batch, digest, None)
 
-    async def _fold(
-        self, connection: Connection, schema: str, batch: Batch, parking: Parking, *, one_by_one: bool
-    ) -> None:
-        if one_by_one or batch.decoded is None:
-            await apply_one_by_one(connection, self.view, schema, batch.events_one_by_one(), parking)
-        elif ready := await parking.sift(batch.decoded):
-            await self.view.apply(connection, schema, ready)
+    async def _save_at_once(
+        self, connection: Connection, build: Build, batch: Batch, digest: bytes, events: Sequence[Placed]
+    ) -> int | None:
+        """Where no event waits: what the fold reads before the one statement is right if the build has not moved."""
+        writes = await self.view.writes(connection, build.schema, events) if events else ()
+        return await self._move(connection, build, batch, digest, *writes)
+
+    async def _save_and_park(
+        self, connection: Connection, build: Build, batch: Batch, digest: bytes, events: Sequence[Placed] | None
+    ) -> int | None:
+        """In a transaction that begins with the move, for what may have to wait. events: None: one by one."""
+        async with connection.transaction():
+            parked = await self._move(connection, build, batch, digest)
+            if parked is None:
+                return None
+            parking = Parking(connection, self.view, build.schema, strict=self._strict)
+            if parked:
+                await parking.load()
+            if events is None:
+                await apply_one_by_one(connection, self.view, build.schema, batch.events_one_by_one(), parking)
+            elif ready := await parking.sift(events):
+                await apply(connection, self.view, build.schema, ready)
+            return parked + await parking.save()
+
+    async def _move(
+        self, connection: Connection, build: Build, batch: Batch, digest: bytes, *writes: Write
+    ) -> int | None:
+        lease = (None, None) if self._lease is None else (self._lease.follower, self._lease.fence)
+        statement = _MOVE.format(writes=joined(build.schema, _MOVED, _PARAMETERS, *(one.statement for one in writes)))
+        columns = [column for one in writes for column in one.columns]
+        parked: int | None = await connection.fetchval(
+            *(statement, build.name, build.schema, batch.after, batch.reached, len(batch.stored), digest, *lease),
+            *columns,
+        )
+        return parked
 
     def _report(self, error: Exception, retry_in_s: float) -> None:
         if isinstance(error, OtherVersion):

@@ -14,6 +14,7 @@ from services.projections import metrics
 from services.projections.builds import Connection, View
 from services.projections.events import Event, Placed, Unreadable
 from services.projections.leases import Fenced
+from services.projections.writes import apply
 
 ERROR_CHARACTERS_MAX = 500
 
@@ -150,7 +151,7 @@ async def apply_one_by_one(
                 if isinstance(ready, Unreadable):
                     raise ready.error
                 async with connection.transaction():
-                    await view.apply(connection, schema, [ready])
+                    await apply(connection, view, schema, [ready])
             except Exception as error:
                 if not is_poison(error):
                     raise

@@ -10,6 +10,7 @@ from services.projections.builds import NOTHING, Build, Connection, View, create
 from services.projections.comparing import Comparison, Side, compare, snapshot
 from services.projections.events import Placed
 from services.projections.parking import Parking, apply_one_by_one, is_poison
+from services.projections.writes import apply
 
 BATCH_EVENTS_MAX = 2_000
 TEMPORARY = "pg_temp"
@@ -119,7 +120,7 @@ class Verification:
         try:
             if len(readable) == len(events):
                 async with copying.transaction():
-                    await self._view.apply(copying, TEMPORARY, readable)
+                    await apply(copying, self._view, TEMPORARY, readable)
                 return
         except Exception as error:
             if not is_poison(error):

@@ -34,7 +34,7 @@ from services.log.migrations import migrate
 from services.log.reader import LogReader
 from services.projections.app import FOLLOWER_SETTINGS, MIGRATIONS, VIEWS, listener, pool
 from services.projections.batches import UNBOUNDED
-from services.projections.builds import View, create_build, drop_build
+from services.projections.builds import Connection, View, create_build, drop_build
 from services.projections.follower import BATCH_EVENTS_MAX, Follower
 from services.projections.leases import Lease
 from services.registry.app import LOG_MIGRATIONS
@@ -254,8 +254,8 @@ class _Timed(Follower):
         self.seen = []
         await super().run()
 
-    async def step(self, *, until: int = UNBOUNDED) -> bool:
-        moved = await super().step(until=until)
+    async def _step(self, connection: Connection, until: int = UNBOUNDED) -> bool:
+        moved = await super()._step(connection, until)
         if moved and self._build is not None:
             self.seen.append((self._build.position, time.perf_counter()))
         return moved

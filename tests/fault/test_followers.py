@@ -21,6 +21,7 @@ from services.projections.unparking import unpark
 from services.projections.unreachable import UNREACHABLE
 from services.projections.views.competencies.tables import CompetenciesView
 from services.projections.views.counts.tables import CountsView
+from services.projections.writes import Write
 from tests.fault.folded import folded, read_log, read_rows
 from tests.fault.stops import StoppingPool
 from tests.integration.filled_log import FilledLog, filled_log
@@ -170,17 +171,17 @@ async def test_a_way_back_stopped_at_any_statement(log: FilledLog) -> None:
 class FailingCompetencies(CompetenciesView):
     """Does not take the registration of one person."""
 
-    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
+    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
         _fail(events)
-        await super().apply(connection, schema, events)
+        return await super().writes(connection, schema, events)
 
 
 class FailingCounts(CountsView):
     """Does not take the registration of one person."""
 
-    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
+    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
         _fail(events)
-        await super().apply(connection, schema, events)
+        return await super().writes(connection, schema, events)
 
 
 def _fail(events: Sequence[Placed]) -> None:

@@ -18,6 +18,7 @@ from services.projections.parking import keys_of
 from services.projections.views.competencies.tables import CompetenciesView
 from services.projections.views.counts.tables import CountsView
 from services.projections.views.entries.tables import EntriesView
+from services.projections.writes import Write
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.tampering import tamper
 from tests.unit.careers import awarded, closed, merged, person, published, registered, revoked
@@ -31,6 +32,10 @@ HISTORY: list[Fact] = [
     revoked(awarded(0, 0), 0),
     *(closed(number, number, "CANCELLED") for number in range(4, 8)),
 ]
+
+
+INSERT = "INSERT INTO recorded SELECT * FROM unnest($1::bigint[]) WHERE {due}"
+STOPS = {"with the rows": "pg_cancel_backend", "connection lost": "pg_terminate_backend"}
 
 
 class StoppedError(OSError):
@@ -53,20 +58,19 @@ class Recorder:
     def keys(self, event: Event) -> Sequence[str]:
         return keys_of(event)
 
-    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
+    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
         self.begun += 1
         if self.stop == "before rows":
-            raise StoppedError
-        await connection.executemany("INSERT INTO recorded VALUES ($1)", [(event.position,) for event in events])
-        if self.stop == "after rows":
             raise StoppedError
         if self.stop == "cancelled":
             task = asyncio.current_task()
             assert task is not None
             task.cancel()
             await asyncio.Event().wait()
-        if self.stop == "connection lost":
-            await connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+        rows = [Write(INSERT, [[event.position for event in events]])]
+        if self.stop in STOPS:
+            rows.append(Write(f"{INSERT} AND {STOPS[self.stop]}(pg_backend_pid())", [[10**6]]))
+        return rows
 
 
 @pytest_asyncio.fixture
@@ -94,7 +98,7 @@ async def test_a_view_is_told_every_event_once_in_order(log: FilledLog) -> None:
     assert await log.position("recorder") == len(HISTORY)
 
 
-@pytest.mark.parametrize("stop", ["before rows", "after rows", "connection lost", "cancelled"])
+@pytest.mark.parametrize("stop", ["before rows", "cancelled", *STOPS])
 async def test_what_stops_before_the_commit_has_done_nothing(log: FilledLog, stop: str) -> None:
     await log.follower(Recorder(), batch_events_max=5).step()
     stopping = asyncio.create_task(log.follower(Recorder(stop), batch_events_max=5).step())

@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -19,6 +19,7 @@ from services.projections.events import Placed
 from services.projections.follower import Follower
 from services.projections.leases import Fenced, HeldByAnother, Lease
 from services.projections.views.counts.tables import CountsView
+from services.projections.writes import Write
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.unit.careers import awarded, person, published, registered
@@ -166,20 +167,29 @@ async def reached(log: FilledLog, position: int) -> bool:
 
 
 class Resting(CountsView):
-    """Comes to a standstill within its transaction, as a stopped process does."""
+    """Comes to a standstill before it writes, as a stopped process does.
 
-    def __init__(self) -> None:
+    in_transaction: in one that it holds open: there events are applied one by one, since several at once fail.
+    """
+
+    def __init__(self, *, in_transaction: bool) -> None:
+        self.in_transaction = in_transaction
         self.rests = asyncio.Event()
         self.goes_on = asyncio.Event()
 
-    async def apply(self, connection: Connection, schema: str, events: list[Placed]) -> None:  # type: ignore[override]
-        await super().apply(connection, schema, events)
+    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+        if self.in_transaction and len(events) > 1:
+            raise ValueError("one by one, please")
+        writes = await super().writes(connection, schema, events)
+        assert connection.is_in_transaction() == self.in_transaction
         self.rests.set()
         await self.goes_on.wait()
+        return writes
 
 
-async def test_a_holder_stopped_within_its_transaction_stands_in_nobodys_way(log: FilledLog) -> None:
-    view = Resting()
+@pytest.mark.parametrize("in_transaction", [False, True])
+async def test_a_holder_stopped_before_it_writes_stands_in_nobodys_way(log: FilledLog, in_transaction: bool) -> None:
+    view = Resting(in_transaction=in_transaction)
     async with pool(
         log.url, "projector", connections_max=2, idle_in_transaction_session_timeout="300ms"
     ) as connections:

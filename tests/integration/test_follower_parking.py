@@ -20,6 +20,7 @@ from services.projections.unparking import unpark
 from services.projections.verifying import Verification
 from services.projections.views.competencies.tables import CompetenciesView
 from services.projections.views.counts.tables import CountsView
+from services.projections.writes import Write
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log
 from tests.integration.read_side import read_side
@@ -34,11 +35,12 @@ class Failing:
 
     registrations: Sequence[int] = ()
 
-    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
+    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
         bad = {uid("registration", number) for number in self.registrations}
         if any(getattr(event.data, "registration_id", None) in bad for event in events):
             raise RuntimeError("a bug in the fold")
-        await super().apply(connection, schema, events)  # type: ignore[misc]
+        writes: Sequence[Write] = await super().writes(connection, schema, events)  # type: ignore[misc]
+        return writes
 
 
 class FailingCompetencies(Failing, CompetenciesView):

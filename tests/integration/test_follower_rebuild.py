@@ -20,6 +20,7 @@ from services.projections.keeping import keep, renew_once
 from services.projections.rebuilding import NoWayBack, Rebuild
 from services.projections.verifying import Verification
 from services.projections.views.counts.tables import CountsView
+from services.projections.writes import Write
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.integration.read_side import read_side
@@ -46,9 +47,15 @@ class NewCounts(CountsView):
 
     version = 2
 
-    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
-        await super().apply(connection, schema, events)
-        await connection.execute(f"UPDATE {schema}.cell SET revoked = 1")
+    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+        return [_all_revoked(one) for one in await super().writes(connection, schema, events)]
+
+
+def _all_revoked(one: Write) -> Write:
+    if ".cell " not in one.statement:
+        return one
+    *others, revoked = one.columns
+    return Write(one.statement.replace("c.revoked + excluded.revoked", "1"), [*others, [1] * len(revoked)])
 
 
 class OtherColumns(NewCounts):

@@ -1,13 +1,13 @@
 """The tables of view `competencies`: how batches of events get in, and answers out."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 
-from contracts.facts import Bloc, CertificationPublished, Fact, PersonErased, PersonsMerged
+from contracts.facts import Bloc, CertificationPublished, Fact, PersonErased, PersonRegistered, PersonsMerged
 from contracts.facts.fact import person as person_tag
 from services.projections.builds import Connection, Live
 from services.projections.events import Event, Placed
@@ -15,6 +15,7 @@ from services.projections.parking import keys_of
 from services.projections.views.competencies import fold
 from services.projections.views.competencies.answer import BlocKey
 from services.projections.views.competencies.fold import Person, Persons
+from services.projections.writes import Write, write
 
 # $1: ids. Returns each with the id that stands for it (null: itself) and the state of that person (null: unknown).
 _STATES = """
@@ -25,23 +26,23 @@ LEFT JOIN {schema}.person p ON p.person_id = coalesce(a.kept_id, i.id)
 
 # $1, $2: kept ids and their states.
 _SAVE_STATES = """
-INSERT INTO {schema}.person (person_id, state) SELECT * FROM unnest($1::text[], $2::json[])
+INSERT INTO {schema}.person (person_id, state) SELECT * FROM unnest($1::text[], $2::json[]) WHERE {due}
 ON CONFLICT (person_id) DO UPDATE SET state = excluded.state
 """
 
 # $1: ids that are no longer kept.
-_FORGET_STATES = "DELETE FROM {schema}.person WHERE person_id = ANY($1)"
+_FORGET_STATES = "DELETE FROM {schema}.person WHERE person_id = ANY($1) AND {due}"
 
 # $1, $2: merged ids and what they stand for now.
 _SAVE_KEPT_IDS = """
-INSERT INTO {schema}.alias (merged_id, kept_id) SELECT * FROM unnest($1::text[], $2::text[])
+INSERT INTO {schema}.alias (merged_id, kept_id) SELECT * FROM unnest($1::text[], $2::text[]) WHERE {due}
 ON CONFLICT (merged_id) DO UPDATE SET kept_id = excluded.kept_id
 """
 
 # $1..$4: certification, version, bloc id and the bloc as published, of each bloc.
 _SAVE_BLOCS = """
 INSERT INTO {schema}.bloc (certification_id, version, bloc_id, bloc)
-SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::json[])
+SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::json[]) WHERE {due}
 """
 
 # $1: any id of a person, $2: the schema, $3: the tag of that person. Returns one row of one snapshot, or none when the
@@ -96,16 +97,14 @@ class CompetenciesView:
         """The persons that the event is about, or the certification."""
         return keys_of(event)
 
-    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
-        """Fold the events into the tables, in the caller's transaction."""
+    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+        """The new states of the persons that the events are about, and the blocs that were published."""
         catalogue = [event.data for event in events if isinstance(event.data, CertificationPublished)]
         careers = [event for event in events if not isinstance(event.data, CertificationPublished)]
-        await _save_blocs(connection, schema, catalogue)
-        if careers:
-            persons = await _load(connection, schema, careers)
-            for event in careers:
-                persons.fold(event)
-            await _save(connection, schema, persons)
+        persons = await _load(connection, schema, careers)
+        for event in careers:
+            persons.fold(event)
+        return [*write(_SAVE_BLOCS, _blocs(catalogue)), *_states(persons)]
 
 
 class Found(NamedTuple):
@@ -156,37 +155,35 @@ class CompetenciesTables:
 
 async def _load(connection: Connection, schema: str, events: Sequence[Event]) -> Persons:
     ids: set[str] = set()
+    new: set[str] = set()
     for event in events:
-        if isinstance(event.data, PersonsMerged):
-            ids |= {event.data.kept_id, event.data.merged_id}
+        fact: Any = event.data
+        if fact.name == PersonRegistered.name:
+            new.add(fact.person_id)
+        elif fact.name == PersonsMerged.name:
+            ids |= {fact.kept_id, fact.merged_id}
         else:
-            ids.add(event.data.person_id)  # type: ignore[attr-defined]
+            ids.add(fact.person_id)
     persons: dict[str, Person] = {}
     kept_ids: dict[str, str] = {}
-    for id_, kept_id, state in await connection.fetch(_STATES.format(schema=schema), list(ids)):
-        if kept_id is not None:
-            kept_ids[id_] = kept_id
-        if state is not None:
-            persons[kept_id or id_] = _person_decoder.decode(state)
+    if ids := ids - new:  # who is registered here has no state yet
+        for id_, kept_id, state in await connection.fetch(_STATES.format(schema=schema), list(ids)):
+            if kept_id is not None:
+                kept_ids[id_] = kept_id
+            if state is not None:
+                persons[kept_id or id_] = _person_decoder.decode(state)
     return Persons(persons, kept_ids)
 
 
-async def _save(connection: Connection, schema: str, persons: Persons) -> None:
+def _states(persons: Persons) -> Iterator[Write]:
     changed = sorted(persons.changed)
-    states = [msgspec.json.encode(persons.persons[person_id]).decode() for person_id in changed]
-    await connection.execute(_SAVE_STATES.format(schema=schema), changed, states)
+    yield from write(_SAVE_STATES, ((id_, msgspec.json.encode(persons.persons[id_]).decode()) for id_ in changed))
     if persons.gone:
-        await connection.execute(_FORGET_STATES.format(schema=schema), list(persons.gone))
-        await connection.execute(
-            _SAVE_KEPT_IDS.format(schema=schema), list(persons.kept_ids), list(persons.kept_ids.values())
-        )
+        yield Write(_FORGET_STATES, [list(persons.gone)])
+        yield from write(_SAVE_KEPT_IDS, persons.kept_ids.items())
 
 
-async def _save_blocs(connection: Connection, schema: str, published: Sequence[CertificationPublished]) -> None:
-    rows = [
-        (version.certification_id, version.version, bloc.bloc_id, msgspec.json.encode(bloc).decode())
-        for version in published
-        for bloc in version.blocs
-    ]
-    if rows:
-        await connection.execute(_SAVE_BLOCS.format(schema=schema), *zip(*rows, strict=True))
+def _blocs(published: Iterable[CertificationPublished]) -> Iterator[tuple[str, int, str, str]]:
+    for version in published:
+        for bloc in version.blocs:
+            yield version.certification_id, version.version, bloc.bloc_id, msgspec.json.encode(bloc).decode()

@@ -1,7 +1,7 @@
 """How batches of events get into the tables of view `counts`."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from typing import Any
 
@@ -18,6 +18,7 @@ from services.projections.events import Event, Placed
 from services.projections.parking import keys_of
 from services.projections.views.counts import fold
 from services.projections.views.counts.fold import Cell, Changes, Delta, Known, PersonsDelta, Registration
+from services.projections.writes import Write, write
 
 # $1: registration ids.
 _REGISTRATIONS = """
@@ -42,6 +43,7 @@ _SAVE_REGISTRATIONS = """
 INSERT INTO {schema}.registration AS r
     (registration_id, year, certification_id, family, reporting_status, branch, region, cancelled)
 SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[])
+WHERE {due}
 ON CONFLICT (registration_id) DO UPDATE SET cancelled = excluded.cancelled
 WHERE r.cancelled <> excluded.cancelled
 """
@@ -51,6 +53,7 @@ _SAVE_CERTIFICATES = """
 INSERT INTO {schema}.certificate
     (certificate_number, year, certification_id, family, reporting_status, branch, region)
 SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+WHERE {due}
 ON CONFLICT (certificate_number) DO NOTHING
 """
 
@@ -58,13 +61,14 @@ ON CONFLICT (certificate_number) DO NOTHING
 _SAVE_HOLDERS = """
 INSERT INTO {schema}.holder AS h (person_id, year, branch, certificates)
 SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::int[])
+WHERE {due}
 ON CONFLICT (person_id, year, branch) DO UPDATE SET certificates = excluded.certificates
 WHERE h.certificates <> excluded.certificates
 """
 
 # $1, $2: merged ids and what they stand for now.
 _SAVE_KEPT_IDS = """
-INSERT INTO {schema}.alias (merged_id, kept_id) SELECT * FROM unnest($1::text[], $2::text[])
+INSERT INTO {schema}.alias (merged_id, kept_id) SELECT * FROM unnest($1::text[], $2::text[]) WHERE {due}
 ON CONFLICT (merged_id) DO UPDATE SET kept_id = excluded.kept_id
 """
 
@@ -74,6 +78,7 @@ INSERT INTO {schema}.delta
     (position, year, certification_id, family, reporting_status, branch, region, registered, beneficiaries, revoked)
 SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
                      $8::int[], $9::int[], $10::int[])
+WHERE {due}
 """
 
 # $1..$9: cells, each once, and what to add to each.
@@ -82,6 +87,7 @@ INSERT INTO {schema}.cell AS c
     (year, certification_id, family, reporting_status, branch, region, registered, beneficiaries, revoked)
 SELECT * FROM unnest($1::int[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[],
                      $7::int[], $8::int[], $9::int[])
+WHERE {due}
 ON CONFLICT (year, certification_id, family, reporting_status, branch, region) DO UPDATE SET
     registered = c.registered + excluded.registered,
     beneficiaries = c.beneficiaries + excluded.beneficiaries,
@@ -92,12 +98,14 @@ ON CONFLICT (year, certification_id, family, reporting_status, branch, region) D
 _SAVE_PERSONS_DELTAS = """
 INSERT INTO {schema}.persons_delta (position, year, branch, persons)
 SELECT * FROM unnest($1::bigint[], $2::int[], $3::text[], $4::int[])
+WHERE {due}
 """
 
 # $1..$3: year and branch, each pair once, and what to add to each.
 _ADD_TO_PERSONS = """
 INSERT INTO {schema}.persons AS p (year, branch, persons)
 SELECT * FROM unnest($1::int[], $2::text[], $3::int[])
+WHERE {due}
 ON CONFLICT (year, branch) DO UPDATE SET persons = p.persons + excluded.persons
 """
 
@@ -105,6 +113,7 @@ ON CONFLICT (year, branch) DO UPDATE SET persons = p.persons + excluded.persons
 _SAVE_OBJECTIVES = """
 INSERT INTO {schema}.objective (position, year, beneficiaries)
 SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[])
+WHERE {due}
 """
 
 
@@ -126,33 +135,18 @@ class CountsView:
         """
         return keys_of(event)
 
-    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
-        """Fold the events into the tables, in the caller's transaction."""
-        tables = _Tables(connection, schema)
-        known, changes = await _load(tables, [event.data for event in events]), Changes()
+    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+        """The changes of the counts, and what later events need of these."""
+        known, changes = await _load(connection, schema, [event.data for event in events]), Changes()
         for event in events:
             fold.fold(known, changes, event)
-        await _save_known(tables, known, changes)
-        await _save_changes(tables, changes)
+        return [*_known(known, changes), *_changes(changes)]
 
 
-class _Tables:
-    """The tables of one build, within a transaction."""
+async def _load(connection: Connection, schema: str, facts: Sequence[Fact]) -> Known:
+    async def fetch(statement: str, *arguments: Iterable[str]) -> list[Any]:
+        return await connection.fetch(statement.format(schema=schema), *map(list, arguments))
 
-    def __init__(self, connection: Connection, schema: str) -> None:
-        self._connection = connection
-        self._schema = schema
-
-    async def fetch(self, statement: str, *arguments: Any) -> list[Any]:
-        return await self._connection.fetch(statement.format(schema=self._schema), *arguments)
-
-    async def write(self, statement: str, rows: Iterable[Iterable[Any]]) -> None:
-        """Give the statement its rows, a column each; nothing is asked when there are none."""
-        if columns := list(zip(*rows, strict=True)):
-            await self._connection.execute(statement.format(schema=self._schema), *columns)
-
-
-async def _load(tables: _Tables, facts: Sequence[Fact]) -> Known:
     registration_ids = {f.registration_id for f in facts if isinstance(f, RegistrationClosed | RegistrationReopened)}
     numbers = {f.certificate_number.lower() for f in facts if isinstance(f, CertificateRevoked)}
     merges = [fact for fact in facts if isinstance(fact, PersonsMerged)]
@@ -161,41 +155,40 @@ async def _load(tables: _Tables, facts: Sequence[Fact]) -> Known:
     person_ids |= merged_ids | {merge.kept_id for merge in merges}
     known = Known()
     if registration_ids:
-        for id_, *cell, cancelled in await tables.fetch(_REGISTRATIONS, list(registration_ids)):
+        for id_, *cell, cancelled in await fetch(_REGISTRATIONS, registration_ids):
             known.registrations[id_] = Registration(Cell(*cell), cancelled)
     if numbers:
-        for number, *cell in await tables.fetch(_CERTIFICATES, list(numbers)):
+        for number, *cell in await fetch(_CERTIFICATES, numbers):
             known.certificates[number] = Cell(*cell)
     if person_ids:
-        for merged_id, kept_id in await tables.fetch(_KEPT_IDS, list(person_ids), list(merged_ids)):
+        for merged_id, kept_id in await fetch(_KEPT_IDS, person_ids, merged_ids):
             known.kept_ids[merged_id] = kept_id
         kept_ids = {known.kept_ids.get(id_, id_) for id_ in person_ids}
-        for id_, year, branch, certificates in await tables.fetch(_HOLDERS, list(kept_ids)):
+        for id_, year, branch, certificates in await fetch(_HOLDERS, kept_ids):
             known.holders.setdefault(id_, {})[year, branch] = certificates
     return known
 
 
-async def _save_known(tables: _Tables, known: Known, changes: Changes) -> None:
-    registrations = ((id_, *of.cell, of.cancelled) for id_, of in known.registrations.items())
-    await tables.write(_SAVE_REGISTRATIONS, registrations)
-    await tables.write(_SAVE_CERTIFICATES, ((number, *cell) for number, cell in known.certificates.items()))
+def _known(known: Known, changes: Changes) -> Iterator[Write]:
+    yield from write(_SAVE_REGISTRATIONS, ((id_, *of.cell, of.cancelled) for id_, of in known.registrations.items()))
+    yield from write(_SAVE_CERTIFICATES, ((number, *cell) for number, cell in known.certificates.items()))
     holders = (
         (id_, year, branch, certificates)
         for id_, holder in known.holders.items()
         for (year, branch), certificates in holder.items()
     )
-    await tables.write(_SAVE_HOLDERS, holders)
+    yield from write(_SAVE_HOLDERS, holders)
     if changes.merged:
-        await tables.write(_SAVE_KEPT_IDS, known.kept_ids.items())
+        yield from write(_SAVE_KEPT_IDS, known.kept_ids.items())
 
 
-async def _save_changes(tables: _Tables, changes: Changes) -> None:
+def _changes(changes: Changes) -> Iterator[Write]:
     deltas = changes.deltas
-    await tables.write(_SAVE_DELTAS, ((d.position, *d.cell, *d[2:]) for d in deltas))
-    await tables.write(_ADD_TO_CELLS, sorted(_sums(deltas)))
-    await tables.write(_SAVE_PERSONS_DELTAS, changes.persons_deltas)
-    await tables.write(_ADD_TO_PERSONS, sorted(_persons_sums(changes.persons_deltas)))
-    await tables.write(_SAVE_OBJECTIVES, changes.objectives)
+    yield from write(_SAVE_DELTAS, ((d.position, *d.cell, *d[2:]) for d in deltas))
+    yield from write(_ADD_TO_CELLS, sorted(_sums(deltas)))
+    yield from write(_SAVE_PERSONS_DELTAS, changes.persons_deltas)
+    yield from write(_ADD_TO_PERSONS, sorted(_persons_sums(changes.persons_deltas)))
+    yield from write(_SAVE_OBJECTIVES, changes.objectives)
 
 
 def _sums(deltas: Iterable[Delta]) -> Iterable[tuple[Any, ...]]:

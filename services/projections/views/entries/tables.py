@@ -8,9 +8,10 @@ from contracts.facts import Fact
 from contracts.tags import filter_tags
 from services.projections.builds import Connection
 from services.projections.events import Event, Placed
+from services.projections.writes import Write, write
 
 # $1, $2: tags, and the position of the event that carries each.
-_SAVE = "INSERT INTO {schema}.tag (tag, position) SELECT * FROM unnest($1::text[], $2::bigint[])"
+_SAVE = "INSERT INTO {schema}.tag (tag, position) SELECT * FROM unnest($1::text[], $2::bigint[]) WHERE {due}"
 
 
 class EntriesView:
@@ -27,11 +28,10 @@ class EntriesView:
         """The event alone: its tags are its own."""
         return [f"event:{event.position}"]
 
-    async def apply(self, connection: Connection, schema: str, events: Sequence[Placed]) -> None:
-        """Save the tags that the log has not, in the caller's transaction."""
+    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+        """The tags that the log has not."""
         rows = sorted((tag, event.position) for event in events for tag in missing_tags(event.data))
-        if rows:
-            await connection.execute(_SAVE.format(schema=schema), *zip(*rows, strict=True))
+        return list(write(_SAVE, rows))
 
 
 def missing_tags(fact: Fact) -> frozenset[str]:

@@ -183,8 +183,9 @@ class Transactor:
             if head is None:
                 raise Doubt("a tag is used")
             if head < 0:
-                self._looking_groups = LOOKING_AFTER_A_MISS
-                raise Doubt(f"expected head {group.head}, found {-1 - head}")
+                if (found := -1 - head) != group.head:  # otherwise it came too late
+                    self._looking_groups = LOOKING_AFTER_A_MISS
+                raise Doubt(f"expected head {group.head}, found {found}")
         self._recorded = group.known()
         self._boundary.keep(group.layer, CACHED_FACTS_MAX)
 

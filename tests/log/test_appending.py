@@ -178,13 +178,14 @@ def large(bytes_: int = 60_000) -> Proposal:
 
 
 def noting(put_bytes: list[int]) -> type[asyncpg.Connection]:
-    """A connection that notes how many bytes of entries each group puts."""
+    """A connection that notes how many bytes of entries each group puts, if it is recorded and not decided again."""
 
     class Noting(asyncpg.Connection):  # type: ignore[misc]
         async def fetchval(self, query: str, *args: Any, **kwargs: Any) -> Any:
-            if "log.put" in query:
+            answer = await super().fetchval(query, *args, **kwargs)
+            if "log.put" in query and answer is not None and answer > 0:
                 put_bytes.append(sum(map(len, args[5])))
-            return await super().fetchval(query, *args, **kwargs)
+            return answer
 
     return Noting
 

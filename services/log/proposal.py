@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple, Protocol, Self
 
 from eventsourcing.dcb.domain import Slice
+from msgspec import Struct
 
 from contracts.facts import Fact
 from contracts.problems import Problem
@@ -53,8 +54,7 @@ def _unknown(_entry: bytes) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Proposal:
+class Proposal(Struct, frozen=True, eq=False):
     """A command that may be decided any number of times before it is recorded, each time from the start.
 
     decide: a fresh slice, given the circumstances. Pure.

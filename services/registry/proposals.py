@@ -25,6 +25,12 @@ def paris_day(moment: datetime) -> date:
     return moment.astimezone(PARIS).date()
 
 
+@lru_cache(maxsize=8)
+def _circumstances(recording: Recording) -> Circumstances:
+    """Those of a group: its decisions share them."""
+    return Circumstances(paris_day(recording.recorded_at), paris_day(recording.began_at), recording.reference)
+
+
 def propose(command: Part, envelope: Envelope, content: bytes, organisers: frozenset[str] | None = None) -> Proposal:
     """A proposal that decides a command. content: SHA-256 of what was posted.
 
@@ -34,10 +40,7 @@ def propose(command: Part, envelope: Envelope, content: bytes, organisers: froze
         refuse_other_organisers(command, organisers)
 
     def decide(recording: Recording) -> Slice[Fact]:
-        circumstances = Circumstances(
-            paris_day(recording.recorded_at), paris_day(recording.began_at), recording.reference
-        )
-        decision = DECISIONS[type(command)](command, circumstances)
+        decision = DECISIONS[type(command)](command, _circumstances(recording))
         return decision if organisers is None else limited(decision, command, organisers)
 
     key = idempotency_key(envelope.source, envelope.id)

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import unquote
 
-from msgspec import UNSET, UnsetType
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
 
-from contracts.problems import Malformed, UnsupportedMediaType
+from contracts.problems import Malformed, Problem, UnsupportedMediaType
 from services.registry.http import strict_json
 
 STRUCTURED = "application/cloudevents+json"
@@ -22,20 +23,111 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _TIMESTAMP = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
-_KEPT_WHEN_POSTED = ("correlationid", "causationid", "traceparent")
+P = TypeVar("P")
 
 
-class PostedEvent(NamedTuple):
-    """The attributes of a posted event that count, and its data. Attributes are checked, data is not."""
+class PostedEvent(msgspec.Struct, kw_only=True):
+    """The attributes of a posted event that count, and its data. Attributes are checked, data is not.
+
+    canonical: the data in the form of RFC 8785, where reading it has told.
+    """
 
     id: str
     source: str
     type: str
-    time: str | UnsetType
-    correlationid: str | UnsetType
-    causationid: str | UnsetType
-    traceparent: str | UnsetType
     data: dict[str, Any]
+    canonical: bytes | None = None
+    time: str | UnsetType = UNSET
+    correlationid: str | UnsetType = UNSET
+    causationid: str | UnsetType = UNSET
+    traceparent: str | UnsetType = UNSET
+
+
+_Attribute = Annotated[str, Meta(min_length=1, max_length=ATTRIBUTE_LENGTH_MAX)]
+
+
+class _Plain(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """An event as most programs write it: with attributes that CloudEvents itself names, none of them null."""
+
+    specversion: Literal["1.0"]
+    id: Annotated[str, Meta(min_length=1, max_length=ID_LENGTH_MAX)]
+    source: _Attribute
+    type: _Attribute
+    data: Raw
+    datacontenttype: Literal["application/json"] | UnsetType = UNSET
+    dataschema: str | UnsetType = UNSET
+    subject: str | UnsetType = UNSET
+    time: _Attribute | UnsetType = UNSET
+    correlationid: _Attribute | UnsetType = UNSET
+    causationid: _Attribute | UnsetType = UNSET
+    traceparent: _Attribute | UnsetType = UNSET
+
+
+_one = msgspec.json.Decoder(_Plain)
+_many = msgspec.json.Decoder(list[_Plain])
+_encoder = msgspec.json.Encoder()
+
+
+def from_content(content: bytes) -> PostedEvent:
+    """The event of JSON content (structured mode). Raises Malformed, UnsupportedMediaType."""
+    plain = _plainly(_one, content)
+    event = None if plain is None else _event(plain)
+    return from_json(strict_json.parse(content)) if event is None else event
+
+
+def from_batch(content: bytes) -> list[PostedEvent | Problem]:
+    """The events of a JSON array, or what is wrong with one of them. Raises Malformed where it is no such array."""
+    plain = _plainly(_many, content) or ()
+    events = [event for one in plain if (event := _event(one)) is not None]
+    if not events or len(events) < len(plain):
+        return [_event_or_problem(item) for item in strict_json.items(content)]
+    return [*events]
+
+
+def _plainly(decoder: "msgspec.json.Decoder[P]", content: bytes) -> P | None:
+    """What the decoder reads, None where it reads nothing, or where something is in the content more than once.
+
+    Written again it is as long as the content: what has spaces, needless escapes or a member twice is longer.
+    """
+    try:
+        plain = decoder.decode(content)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    return plain if len(_encoder.encode(plain)) == len(content) else None
+
+
+def _event(plain: _Plain) -> PostedEvent | None:
+    """The event; None where it takes a closer look whether something is wrong with it."""
+    read = strict_json.plain(plain.data)
+    attributes = (plain.id, plain.source, plain.type, plain.time)
+    traced = (plain.correlationid, plain.causationid, plain.traceparent)
+    if read is None or not "".join([text for text in (*attributes, *traced) if text is not UNSET]).isprintable():
+        return None
+    if plain.time is not UNSET and not _is_timestamp(plain.time):
+        return None
+    data, canonical = read
+    if type(data) is not dict:
+        return None
+    return PostedEvent(
+        id=plain.id,
+        source=plain.source,
+        type=plain.type,
+        data=data,
+        canonical=canonical,
+        time=plain.time,
+        correlationid=plain.correlationid,
+        causationid=plain.causationid,
+        traceparent=plain.traceparent,
+    )
+
+
+def _event_or_problem(item: Any) -> PostedEvent | Problem:
+    if isinstance(item, Problem):
+        return item
+    try:
+        return from_json(item)
+    except Problem as problem:
+        return problem
 
 
 def media_type(content_type: str) -> str:
@@ -90,18 +182,19 @@ def _checked(attributes: Mapping[str, Any], data: Any) -> PostedEvent:
     if len(id_) > ID_LENGTH_MAX:
         raise Malformed(f"id has {len(id_)} characters, {ID_LENGTH_MAX} are allowed.")
     time = _optional(attributes, "time")
-    if time is not None:
-        _refuse_no_time(time)
+    if time is not None and not _is_timestamp(time):
+        raise Malformed("time must be a timestamp of RFC 3339.")
     if not isinstance(data, dict):
         raise Malformed("data must be a JSON object.")
-    kept = {name: _optional(attributes, name) for name in _KEPT_WHEN_POSTED}
     return PostedEvent(
         id=id_,
         source=_required(attributes, "source"),
         type=_required(attributes, "type"),
-        time=UNSET if time is None else time,
         data=data,
-        **{name: UNSET if value is None else value for name, value in kept.items()},
+        time=UNSET if time is None else time,
+        correlationid=_optional(attributes, "correlationid") or UNSET,
+        causationid=_optional(attributes, "causationid") or UNSET,
+        traceparent=_optional(attributes, "traceparent") or UNSET,
     )
 
 
@@ -123,13 +216,12 @@ def _optional(attributes: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def _refuse_no_time(time: str) -> None:
-    """RFC 3339, with a day that exists. A leap second is a time."""
-    if _TIMESTAMP.fullmatch(time):
-        try:
-            datetime.fromisoformat(time[:10])
-        except ValueError:
-            pass
-        else:
-            return
-    raise Malformed("time must be a timestamp of RFC 3339.")
+def _is_timestamp(text: str) -> bool:
+    """Whether it is one of RFC 3339, with a day that exists. A leap second is a time."""
+    if not _TIMESTAMP.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text[:10])
+    except ValueError:
+        return False
+    return True

@@ -16,8 +16,15 @@ from services.edge.operations import problems
 from services.edge.tokens import Caller
 from services.log.proposal import Outcome, Proposal, Recorded
 from services.log.writer import LogWriter
-from services.registry.http import strict_json
-from services.registry.http.cloudevents import BATCH, NDJSON, STRUCTURED, from_json, media_type
+from services.registry.http.cloudevents import (
+    BATCH,
+    NDJSON,
+    STRUCTURED,
+    PostedEvent,
+    from_batch,
+    from_content,
+    media_type,
+)
 from services.registry.http.event_forms import BATCH_EVENTS_MAX, PostEvents
 from services.registry.http.intake import proposal_of, receipt, result
 from services.registry.http.single_event import EVENT_BYTES_MAX, event_of, is_single
@@ -96,14 +103,14 @@ def _receipt(recorded: Recorded, promises: Mapping[str, str]) -> Response[bytes]
 
 
 async def _batch(body: bytes, caller: Caller, log: LogWriter, *, atomic: bool) -> Response[bytes]:
-    items = strict_json.items(body)
-    if len(items) > BATCH_EVENTS_MAX:
+    events = from_batch(body)
+    if len(events) > BATCH_EVENTS_MAX:
         raise TooLarge(
-            f"The batch has {len(items)} events, {BATCH_EVENTS_MAX} are allowed.",
-            events=len(items),
+            f"The batch has {len(events)} events, {BATCH_EVENTS_MAX} are allowed.",
+            events=len(events),
             events_max=BATCH_EVENTS_MAX,
         )
-    proposals = [_proposal(item, caller) for item in items]
+    proposals = [_proposal(event, caller) for event in events]
     outcomes: list[Outcome] = await log.append(proposals, atomic=atomic) if proposals else []
     recorded = atomic and any(isinstance(outcome, Recorded) and not outcome.repeated for outcome in outcomes)
     return Response(
@@ -131,27 +138,27 @@ async def _proposals(lines: AsyncIterator[list[Line]], caller: Caller) -> list[P
     proposals: list[Proposal] = []
     async for batch in lines:
         for line in batch:
-            proposals.append(_proposal(_value(line), caller))
+            proposals.append(_proposal(_event(line), caller))
             if len(proposals) % LINES_AT_ONCE == 0:
                 await asyncio.sleep(0)
         break
     return proposals
 
 
-def _value(line: Line) -> Any:
+def _event(line: Line) -> PostedEvent | Problem:
     if isinstance(line, Problem):
         return line
     try:
-        return strict_json.parse(line)
+        return from_content(line)
     except Problem as problem:
         return problem
 
 
-def _proposal(value: Any, caller: Caller) -> Proposal:
+def _proposal(event: PostedEvent | Problem, caller: Caller) -> Proposal:
     """The proposal of one event among many: what is wrong with it is its own result."""
-    if isinstance(value, Problem):
-        return refuse(value)
+    if isinstance(event, Problem):
+        return refuse(event)
     try:
-        return proposal_of(from_json(value), caller)
+        return proposal_of(event, caller)
     except Problem as problem:
         return refuse(problem)

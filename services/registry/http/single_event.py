@@ -14,14 +14,13 @@ from contracts.problems import Problem
 from services.edge.express import Answer, AnyHeaders
 from services.edge.tokens import Caller
 from services.log.proposal import Outcome
-from services.registry.http import strict_json
 from services.registry.http.cloudevents import (
     BATCH,
     NDJSON,
     STRUCTURED,
     PostedEvent,
     from_binary,
-    from_json,
+    from_content,
     media_type,
 )
 from services.registry.http.intake import proposal_of, receipt
@@ -53,7 +52,7 @@ class SingleEvents:
     def begin(self, headers: AnyHeaders, body: bytes, caller: Caller) -> "asyncio.Future[list[Outcome] | Problem]":
         content_type = headers.get(b"content-type", b"")
         if _kind(content_type) == STRUCTURED:
-            event = from_json(strict_json.parse(body))
+            event = from_content(body)
         else:
             event = from_binary(headers.items(), content_type.decode("latin-1"), body)
         future: asyncio.Future[list[Outcome] | Problem] = self._state["log"].enqueue(proposal_of(event, caller))
@@ -90,5 +89,5 @@ def _is_binary(headers: Headers, kind: str) -> bool:
 def event_of(headers: Headers, content_type: str, body: bytes) -> PostedEvent:
     """The event of a structured or binary post."""
     if media_type(content_type) == STRUCTURED:
-        return from_json(strict_json.parse(body))
+        return from_content(body)
     return from_binary(headers, content_type, body)

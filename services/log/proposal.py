@@ -1,5 +1,6 @@
 """What the log is asked to append, and what it answers."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -82,14 +83,20 @@ class Recorded(NamedTuple):
 Outcome = Recorded | Problem
 
 
+Answer = asyncio.Future[list[Outcome] | Problem]
+"""What becomes of a unit: an outcome for each of its proposals, or the problem that none of them is recorded for."""
+
+
 @dataclass(slots=True, eq=False)
 class Unit:
     """Proposals that are decided in order in one transaction, each seeing those before it.
 
     atomic: if one is refused, none is recorded.
+    after: what becomes of the unit before it, of the same caller: if that is a problem, this has the same one.
     perhaps_committed: an earlier try ended without an answer, so what it may have recorded is its own and no repeat.
     """
 
     proposals: Sequence[Proposal]
     atomic: bool = False
+    after: Answer | None = None
     perhaps_committed: bool = field(default=False, init=False)

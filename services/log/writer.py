@@ -17,7 +17,7 @@ import structlog
 from contracts.problems import Bug, Problem, Unavailable
 from services.log.boundary import Wanted
 from services.log.group import GROUP_BYTES_MAX, Doubt, Group
-from services.log.proposal import Outcome, Proposal, Recorded, Reference, Unit
+from services.log.proposal import Answer, Outcome, Proposal, Recorded, Reference, Unit
 from services.log.transaction import HeadMoved, Transactor
 
 log = structlog.get_logger()
@@ -63,7 +63,7 @@ _CONTENTION = (
     asyncpg.InsufficientResourcesError,
 )
 
-_Waiting = tuple[Unit, "asyncio.Future[list[Outcome] | Problem]"]
+_Waiting = tuple[Unit, Answer]
 
 
 @dataclass(slots=True)
@@ -122,37 +122,29 @@ class LogWriter:
         Whatever is answered as recorded is committed. Where Unavailable is raised some may be recorded, if not
         `atomic`: to append all again is safe.
         """
-        self._refuse_more(len(proposals))
         if atomic or len(proposals) <= UNIT_PROPOSALS_MAX:
-            return await self._outcomes(Unit(proposals, atomic))
+            return await outcomes_of(self.enqueue(proposals, atomic=atomic))
         outcomes: list[Outcome] = []
         for first in range(0, len(proposals), UNIT_PROPOSALS_MAX):
-            outcomes += await self._outcomes(Unit(proposals[first : first + UNIT_PROPOSALS_MAX]))
+            outcomes += await outcomes_of(self.enqueue(proposals[first : first + UNIT_PROPOSALS_MAX]))
         return outcomes
 
-    def enqueue(self, proposal: Proposal) -> "asyncio.Future[list[Outcome] | Problem]":
-        """As `append_one`, for who waits in another way: the one outcome in a list, or why there is none."""
-        self._refuse_more(1)
-        return self._answer_to(Unit((proposal,)))
+    def enqueue(self, proposals: Sequence[Proposal], *, atomic: bool = False, after: Answer | None = None) -> Answer:
+        """As `append`, of one unit, for who waits in another way. Who cancels the answer waits no more: a unit that has
+        not had its turn has none.
 
-    def _refuse_more(self, proposals: int) -> None:
+        after: the answer to what the same caller enqueued before: what the log could not take, nothing behind it goes
+        past. So what is recorded of many units is always the first of them.
+        """
         if self._refusal is not None:
             raise Unavailable(self._refusal, retry_after_s=REFUSED_S)
-        if self._queued + proposals > QUEUE_PROPOSALS_MAX:
+        if self._queued + len(proposals) > QUEUE_PROPOSALS_MAX:
             raise Unavailable(f"{self._queued} proposals wait for the log already.")
-
-    def _answer_to(self, unit: Unit) -> "asyncio.Future[list[Outcome] | Problem]":
-        answer: asyncio.Future[list[Outcome] | Problem] = asyncio.get_running_loop().create_future()
-        self._queue.append((unit, answer))
-        self._queued += len(unit.proposals)
+        answer: Answer = asyncio.get_running_loop().create_future()
+        self._queue.append((Unit(proposals, atomic, after), answer))
+        self._queued += len(proposals)
         self._woken.set()
         return answer
-
-    async def _outcomes(self, unit: Unit) -> list[Outcome]:
-        outcomes = await self._answer_to(unit)
-        if isinstance(outcomes, Problem):
-            raise outcomes
-        return outcomes
 
     async def append_one(self, proposal: Proposal) -> Recorded:
         """As `append`, for one; raises its problem."""
@@ -197,7 +189,7 @@ class LogWriter:
             waiting = self._queue.popleft()
             self._queued -= len(waiting[0].proposals)
             size += len(waiting[0].proposals)
-            if not waiting[1].done():  # a caller that went away before its turn leaves nothing behind
+            if _stands(waiting):
                 group.append(waiting)
         return group
 
@@ -290,6 +282,8 @@ class LogWriter:
 
     async def _answer(self, group: list[_Waiting]) -> None:
         """Run a group and give each caller its outcome, whatever happens."""
+        if not (group := [waiting for waiting in group if _stands(waiting)]):
+            return
         try:
             results = await self._record([unit for unit, _ in group])
         except Problem as problem:
@@ -355,7 +349,19 @@ class LogWriter:
         self._connection = self._reading = None
 
 
-def _resolve(answer: "asyncio.Future[list[Outcome] | Problem]", result: list[Outcome] | Problem) -> None:
+def _stands(waiting: _Waiting) -> bool:
+    """Whether a unit is still to be recorded: its caller has not gone away, and what comes before it has not failed."""
+    unit, answer = waiting
+    if unit.after is not None and unit.after.done():
+        if unit.after.cancelled():
+            answer.cancel()
+        elif isinstance(problem := unit.after.result(), Problem):
+            _resolve(answer, problem)
+        unit.after = None
+    return not answer.done()
+
+
+def _resolve(answer: Answer, result: list[Outcome] | Problem) -> None:
     if not answer.done():
         answer.set_result(result)
 
@@ -369,3 +375,11 @@ def _failed(waiting: Sequence[_Waiting]) -> None:
     log.exception("the log writer failed")
     for _, answer in waiting:
         _resolve(answer, Bug("The log could not take this."))
+
+
+async def outcomes_of(answer: Answer) -> list[Outcome]:
+    """The outcomes of what was submitted. Raises the problem that it has none for."""
+    result = await answer
+    if isinstance(result, Problem):
+        raise result
+    return result

@@ -82,6 +82,47 @@ async def test_a_bad_line_gets_its_problem_and_the_next_goes_on(client: httpx2.A
     assert all(result["type"].startswith("/problems/") for result in results[: len(bad)])
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "status"),
+    [
+        (b'"year":', b'"year":1,"year":', 400),
+        (b'"specversion":', b'"id":"twice","specversion":', 400),
+        (b'"beneficiaries":', b'"beneficiaries":"many","b":', 400),
+        (b'"data":{', b'"data":[{', 400),
+        (b'"specversion":"1.0"', b'"specversion":1.0', 400),
+        (b'"source":"', b'"source":"\xc2\x85', 400),
+        (b'"data":{', b'"data": {', 201),
+        (b'"specversion":', b'"extension":{"a":[1.50]},"specversion":', 201),
+    ],
+)
+async def test_a_line_in_the_midst_of_good_ones_has_a_result_of_its_own(
+    client: httpx2.AsyncClient, old: bytes, new: bytes, status: int
+) -> None:
+    lines = [line(objective()) for _ in range(300)]
+    assert old in lines[150]
+    lines[150] = lines[150].replace(old, new)
+    results = await stream(client, b"".join(lines))
+    assert [result["status"] for result in results] == [201] * 150 + [status] + [201] * 149
+
+
+async def test_what_is_recorded_of_a_stream_that_is_left_is_its_beginning(
+    client: httpx2.AsyncClient, installation: Installation
+) -> None:
+    """Posted again meanwhile, each line is recorded once, behind those before it."""
+    lines = [line(objective()) for _ in range(6_000)]
+    reader, writer = await connected(installation, "Transfer-Encoding: chunked")
+    content = b"".join(lines)
+    writer.write(b"%x\r\n%s\r\n" % (len(content), content))
+    await reader.readuntil(b"\r\n\r\n")
+    await chunk(reader)
+    writer.transport.abort()
+    results = await stream(client, content)
+    assert {result["status"] for result in results} <= {200, 201}
+    assert results[0]["status"] == 200
+    positions = [result["position"] for result in results]
+    assert positions == sorted(set(positions))
+
+
 async def test_a_line_that_is_too_long_gets_413_and_the_next_goes_on(client: httpx2.AsyncClient) -> None:
     results = await stream(client, b'"' + b"x" * (1 << 20) + b'"\n' + line(objective()))
     assert [result["status"] for result in results] == [413, 201]

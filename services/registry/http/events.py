@@ -14,8 +14,8 @@ from contracts.problems import Malformed, Problem, TooLarge, UnsupportedMediaTyp
 from services.edge.ndjson import Line, NdjsonAnswer
 from services.edge.operations import problems
 from services.edge.tokens import Caller
-from services.log.proposal import Outcome, Proposal, Recorded
-from services.log.writer import LogWriter
+from services.log.proposal import Answer, Outcome, Proposal, Recorded
+from services.log.writer import UNIT_PROPOSALS_MAX, LogWriter, outcomes_of
 from services.registry.http.cloudevents import (
     BATCH,
     NDJSON,
@@ -122,27 +122,41 @@ async def _batch(body: bytes, caller: Caller, log: LogWriter, *, atomic: bool) -
 
 async def _stream(lines: AsyncIterator[list[Line]], caller: Caller, log: LogWriter) -> AsyncGenerator[bytes, None]:
     """A result for each line, in order, as they commit. The next lines are read while those before are recorded."""
-    ahead = asyncio.create_task(_proposals(lines, caller))
+    enqueued: asyncio.Queue[Answer | None] = asyncio.Queue()
+    ahead = asyncio.create_task(_enqueue(lines, caller, log, enqueued))
     try:
-        while proposals := await ahead:
-            ahead = asyncio.create_task(_proposals(lines, caller))
-            outcomes = await log.append(proposals)
-            yield b"".join([result(outcome) + b"\n" for outcome in outcomes])
+        while (answer := await enqueued.get()) is not None:
+            yield b"".join([result(outcome) + b"\n" for outcome in await outcomes_of(answer)])
+        await ahead
     finally:
         ahead.cancel()
         await asyncio.gather(ahead, return_exceptions=True)
+        while not enqueued.empty():  # the client went away: what waits is not recorded
+            if (left := enqueued.get_nowait()) is not None:
+                left.cancel()
 
 
-async def _proposals(lines: AsyncIterator[list[Line]], caller: Caller) -> list[Proposal]:
-    """What the next lines propose; nothing after the last one."""
-    proposals: list[Proposal] = []
-    async for batch in lines:
-        for line in batch:
-            proposals.append(_proposal(_event(line), caller))
-            if len(proposals) % LINES_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        break
-    return proposals
+async def _enqueue(
+    lines: AsyncIterator[list[Line]], caller: Caller, log: LogWriter, enqueued: "asyncio.Queue[Answer | None]"
+) -> None:
+    """Enqueue all lines, as units one behind the other: one waits while the one before it is recorded, and the next is
+    read. None comes last, whatever happens. Raises what reading the lines raises."""
+    before: Answer | None = None
+    last: Answer | None = None
+    try:
+        async for some in lines:
+            for first in range(0, len(some), UNIT_PROPOSALS_MAX):
+                proposals: list[Proposal] = []
+                for line in some[first : first + UNIT_PROPOSALS_MAX]:
+                    proposals.append(_proposal(_event(line), caller))
+                    if len(proposals) % LINES_AT_ONCE == 0:
+                        await asyncio.sleep(0)
+                if before is not None:
+                    await asyncio.wait([before])
+                before, last = last, log.enqueue(proposals, after=last)
+                enqueued.put_nowait(last)
+    finally:
+        enqueued.put_nowait(None)
 
 
 def _event(line: Line) -> PostedEvent | Problem:

@@ -55,7 +55,7 @@ class SingleEvents:
             event = from_content(body)
         else:
             event = from_binary(headers.items(), content_type.decode("latin-1"), body)
-        future: asyncio.Future[list[Outcome] | Problem] = self._state["log"].enqueue(proposal_of(event, caller))
+        future: asyncio.Future[list[Outcome] | Problem] = self._state["log"].enqueue([proposal_of(event, caller)])
         return future
 
     def answer(self, found: list[Outcome] | Problem) -> Answer:

@@ -60,7 +60,7 @@ def parse(content: bytes) -> Any:
 
 
 def plain(content: bytes | msgspec.Raw) -> tuple[Any, bytes] | None:
-    """The value of content as most programs write it, and its form of RFC 8785; None where it takes `parse` to tell.
+    """The value of a member, as most programs write it, and its form of RFC 8785; None where it takes `parse` to tell.
 
     That form has the same length: what has spaces, needless escapes or a member twice is longer. Only fractions could
     be shorter, and there are none.
@@ -70,7 +70,7 @@ def plain(content: bytes | msgspec.Raw) -> tuple[Any, bytes] | None:
         written = _canonical.encode(value)
     except (msgspec.MsgspecError, ValueError, OverflowError, RecursionError):
         return None
-    if len(written) != len(content) or written.count(b"{") + written.count(b"[") > DEPTH_MAX:
+    if len(written) != len(content) or written.count(b"{") + written.count(b"[") >= DEPTH_MAX:
         return None
     return value, written
 

@@ -1,6 +1,5 @@
 """What a writer takes for granted: whenever it is not so, that is found out before anybody is answered."""
 
-import dataclasses
 import random
 import time
 import uuid
@@ -8,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 import structlog
 from eventsourcing.dcb.domain import Slice
@@ -212,7 +212,7 @@ async def test_a_writer_stopped_before_its_put_takes_its_time_anew(
         return proposal.decide(circumstances)
 
     proposal = objective()
-    recorded = await writer.append_one(dataclasses.replace(proposal, decide=decide_slowly))
+    recorded = await writer.append_one(msgspec.structs.replace(proposal, decide=decide_slowly))
     assert told.statements == [TRUSTING_PUT, LOOK, PUT, LOOK, PUT]
     entry = await reader.entry(recorded.position)
     assert entry is not None

@@ -4,6 +4,13 @@ from dataclasses import dataclass
 
 from eventsourcing.dcb.domain import Selector
 
+KEPT = "kept"
+"""The attribute of a slice type that names members which the log may keep: nothing but facts makes them what they are.
+
+The next slice of that type with the same boundary goes on from there, with what has come since; so decisions only
+read them.
+"""
+
 
 @dataclass
 class Unused(Selector):

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eventsourcing.dcb.domain import Selector, Slice
 
-from contracts.boundaries import Unused
+from contracts.boundaries import KEPT, Unused
 from contracts.facts import FACTS, Fact
 from contracts.problems import Problem
 from services.log.proposal import BUGS, Placed
@@ -36,6 +36,9 @@ EVERY = -1
 DROPPED_AT_ONCE = 5_000
 """Tags that leave the boundary when there are too many: so few that nobody has to wait for it."""
 
+KEPT_FROM = 8
+"""What so many facts of a tag or more make is kept: fewer are soon folded again."""
+
 _position = itemgetter(0)
 
 
@@ -51,6 +54,21 @@ class Folded(NamedTuple):
 def _bit(fact_type: type[Fact]) -> int:
     """The bit of a type, or of the subclass that facts of the log have."""
     return BITS[FACTS[fact_type.type_name()]]
+
+
+class _Types(dict[type[Fact], bool]):
+    """Whether a type is among those of some bits."""
+
+    def __init__(self, bits: int) -> None:
+        super().__init__()
+        self._bits = bits
+
+    def __missing__(self, fact_type: type[Fact]) -> bool:
+        self[fact_type] = chosen = bool(_bit(fact_type) & self._bits)
+        return chosen
+
+
+_types = cache(_Types)
 
 
 @cache
@@ -105,6 +123,7 @@ class Boundary:
         self.assuming = False
         self._read: Wanted = {}
         self._facts: dict[str, list[Placed]] = {}
+        self._kept: dict[str, dict[tuple[type[Slice[Fact]], int], tuple[int, tuple[Any, ...]]]] = {}
         self._layers: list[Layer] = []
         self._size = 0
 
@@ -141,17 +160,35 @@ class Boundary:
 
     def _replay(self, folded: Slice[Fact], wanted: Wanted) -> bool:
         """Let the slice fold the facts it wants, in order; whether there were any."""
-        known = [(facts, wanted[tag]) for tag in wanted if (facts := self._facts.get(tag))]
+        known = [(tag, facts) for tag in wanted if (facts := self._facts.get(tag))]
         if len(known) == 1:
-            ((facts, bits),) = known
-            placed = [fact for fact in facts if _bit(type(fact[1])) & bits]
-        else:
-            found = {fact[0]: fact for facts, bits in known for fact in facts if _bit(type(fact[1])) & bits}
-            placed = sorted(found.values(), key=_position)
-        for position, fact in placed:
+            ((tag, facts),) = known
+            return self._replay_one(folded, tag, facts, wanted[tag])
+        found = {fact[0]: fact for tag, facts in known for fact in facts if _types(wanted[tag])[type(fact[1])]}
+        for position in sorted(found):
             folded.last_known_position = position
-            fact.mutate(folded)
-        return bool(placed)
+            found[position][1].mutate(folded)
+        return bool(found)
+
+    def _replay_one(self, folded: Slice[Fact], tag: str, facts: list[Placed], bits: int) -> bool:
+        """As `_replay`, for the facts of one tag: from where a slice like this one came to, if that was kept."""
+        names: tuple[str, ...] = getattr(folded, KEPT, ())
+        kept = self._kept.get(tag)
+        key = type(folded), bits
+        first = 0
+        if names and kept and key in kept:
+            first, members = kept[key]
+            for name, member in zip(names, members, strict=True):
+                setattr(folded, name, member)
+        types, any_ = _types(bits), first > 0
+        for position, fact in facts[first:] if first else facts:
+            if types[type(fact)]:
+                any_ = True
+                folded.last_known_position = position
+                fact.mutate(folded)
+        if names and len(facts) >= KEPT_FROM:
+            self._kept.setdefault(tag, {})[key] = len(facts), tuple(getattr(folded, name) for name in names)
+        return any_
 
     def prefetch(self, makes: Mapping[int, Make], begun: dict[int, Folded]) -> Wanted:
         """Fold all that can be folded, into `begun`, and say what is missing. What cannot be made, its turn tells."""
@@ -175,6 +212,7 @@ class Boundary:
         for tag, bits in wanted.items():
             self._read[tag] = self._read.pop(tag, UNUSED) | bits
             facts = found.get(tag, [])
+            self._kept.pop(tag, None)
             if before := self._facts.pop(tag, None):  # of other types, or decided by the group: some may be read anew
                 self._size -= len(before)
                 facts = sorted(dict(before + facts).items(), key=_position)
@@ -192,8 +230,8 @@ class Boundary:
         self._size += len(tags)
 
     def touched(self, wanted: Wanted) -> bool:
-        """Whether the group has decided a fact with one of these tags."""
-        return any(map(self._layers[-1].touched.get, wanted))
+        """Whether the group has decided a fact with one of these tags, be it one that was forgotten again."""
+        return not self._layers[-1].touched.keys().isdisjoint(wanted)
 
     def mark(self) -> Mark:
         """A point to which `rewind` can return."""
@@ -205,6 +243,7 @@ class Boundary:
         while len(layer.journal) > mark.facts:
             tag = layer.journal.pop()
             self._facts[tag].pop()
+            self._kept.pop(tag, None)
             layer.touched[tag] -= 1
             self._size -= 1
         for tag in layer.assumed[mark.assumed :]:
@@ -231,14 +270,18 @@ class Boundary:
             if not oldest:
                 break
             for tag in oldest:
-                self._size -= len(self._facts.pop(tag, ()))
+                self._drop(tag)
                 del self._read[tag]
 
     def _drop_unread(self, tags: Iterable[str]) -> None:
         """Facts of these tags are not kept where those before them were never read."""
         for tag in tags:
             if tag not in self._read and not self._decided(tag):
-                self._size -= len(self._facts.pop(tag, ()))
+                self._drop(tag)
+
+    def _drop(self, tag: str) -> None:
+        self._size -= len(self._facts.pop(tag, ()))
+        self._kept.pop(tag, None)
 
     def _decided(self, tag: str) -> bool:
         """Whether a group that is not known to be recorded has decided facts with this tag."""

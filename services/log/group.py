@@ -101,6 +101,8 @@ class Group:
             if not self.layer.forgotten:
                 self._rewind(mark)
             raise
+        finally:
+            self.folded.clear()  # the next proposals may have the identity of these
 
     async def _decide_units(self, units: Sequence[Unit], load: Load) -> list[list[Outcome] | Problem]:
         circumstances = self._circumstances()

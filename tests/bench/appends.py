@@ -116,7 +116,7 @@ async def _stage(run: Run, preloaded: Log, uma: Path | None) -> AsyncIterator[Ma
 
 
 def _remembered(of: Child, persons: str, cases: Mapping[str, Case]) -> dict[str, Case]:
-    """The cases, each after these persons' boundaries were read again: other cases need the memory too."""
+    """The cases, each with a writer that has read these persons' boundaries: other cases need the memory too."""
 
     async def remembered(case: Case) -> Sample:
         await of.ask("remember", persons=persons)

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -11,15 +11,17 @@ import pytest
 from eventsourcing.dcb.domain import Slice
 
 from contracts.envelope import ENTRY_BYTES_MAX, Envelope, encode
-from contracts.facts import Fact
+from contracts.facts import Fact, RegisterCandidate
 from contracts.facts.catalogue import Bloc, Competence, PublishCertification
 from contracts.problems import Bug, IdempotencyConflict, Problem, TooLarge, Unavailable
-from contracts.refusals import JuryExists, VersionOutOfOrder
+from contracts.refusals import JuryExists, RegistrationOverlaps, VersionOutOfOrder
+from services.log import boundary
 from services.log import writer as writer_module
 from services.log.group import GROUP_BYTES_MAX
 from services.log.proposal import Circumstances, Outcome, Proposal, Recorded
 from services.log.reader import LogReader
 from services.log.writer import LogWriter
+from services.registry.domain.persons import PersonToRegister
 from tests.log.conftest import MakeWriter, jury, objective, posted
 from tests.tampering import tamper
 
@@ -147,6 +149,41 @@ async def test_of_a_refused_atomic_batch_nothing_remains(writer: LogWriter, read
     assert isinstance(together[1], list)
     assert [type(outcome) for outcome in together[1]] == [VersionOutOfOrder, Recorded, Recorded]
     assert await reader.head() == 2
+
+
+async def test_of_a_refused_atomic_batch_nothing_remains_in_what_is_kept_of_a_person(
+    writer: LogWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R6: the second of the batch is refused, for the first is open; so is the first of those after the batch."""
+    monkeypatch.setattr(boundary, "KEPT_FROM", 1)
+    person_id, certification_id = str(uuid.uuid4()), f"cqpm-{uuid.uuid4().hex[:8]}"
+    await writer.append(
+        [
+            posted(PersonToRegister(person_id=person_id, identity_commitment="0" * 64)),
+            posted(certification(certification_id, 1)),
+        ]
+    )
+    one, other, third, fourth = (registered(person_id, certification_id) for _ in range(4))
+    answers = await asyncio.gather(
+        writer.append([one, other], atomic=True), writer.append([third, fourth]), return_exceptions=True
+    )
+    assert isinstance(answers[0], RegistrationOverlaps)
+    assert isinstance(answers[1], list)
+    assert [type(outcome) for outcome in answers[1]] == [Recorded, RegistrationOverlaps]
+
+
+def registered(person_id: str, certification_id: str) -> Proposal:
+    return posted(
+        RegisterCandidate(
+            registration_id=str(uuid.uuid4()),
+            person_id=person_id,
+            certification_id=certification_id,
+            target="CERTIFICATION",
+            route="VAE",
+            status="SALARIE",
+            registered_on=date(2020, 1, 1),
+        )
+    )
 
 
 async def test_a_full_queue_answers_503(writer: LogWriter, monkeypatch: pytest.MonkeyPatch) -> None:

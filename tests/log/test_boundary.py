@@ -1,8 +1,9 @@
 """What is known of the log, with what groups have decided on top of it: as a plain list of facts would have it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import pytest
 from eventsourcing.dcb.domain import Selector, Slice
 from eventsourcing.domain import event
 from hypothesis import settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from contracts.facts import Fact, ObjectiveSet
+from services.log import boundary
 from services.log.boundary import BITS, Boundary, Layer, Mark
 
 TAGS = "abcd"
@@ -21,6 +23,8 @@ Facts = list[tuple[int, tuple[str, ...]]]
 class Positions(Slice[Fact]):
     """The positions of the facts with some tags."""
 
+    kept = ("found",)
+
     def __init__(self, tags: Sequence[str]) -> None:
         self.tags = tags
         self.found: list[int] = []
@@ -31,6 +35,13 @@ class Positions(Slice[Fact]):
     @event(ObjectiveSet)
     def _(self) -> None:
         self.found.append(self.last_known_position or 0)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_are_kept() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(boundary, "KEPT_FROM", 2)
+        yield
 
 
 class Layers(RuleBasedStateMachine):

@@ -44,7 +44,7 @@ REPORTING_STATUS: dict[str, str] = {
 """How a candidate's status is counted (R8)."""
 
 
-@folds(person=(PERSON, REGISTRATION, VALIDATIONS, CERTIFICATES))
+@folds(keeping=True, person=(PERSON, REGISTRATION, VALIDATIONS, CERTIFICATES))
 class RegisterCandidate(Slice[Fact]):
     """Inscribe a person to the evaluations of a certification or of some of its blocs (P1, R1-R11)."""
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeVar
 
 from eventsourcing.dcb.domain import Selector, Slice, decorated_funcs
 
-from contracts.boundaries import Unused
+from contracts.boundaries import KEPT, Unused
 from contracts.facts import (
     BlocInvalidated,
     BlocValidated,
@@ -35,10 +35,11 @@ PERSON = (PersonRegistered, PersonErased)
 S = TypeVar("S", bound=type[Slice[Any]])
 
 
-def folds(**into: Iterable[Iterable[type[Fact]]]) -> Callable[[S], S]:
+def folds(*, keeping: bool = False, **into: Iterable[Iterable[type[Fact]]]) -> Callable[[S], S]:
     """Let members of a slice fold facts by their `apply(fact, position)`, as if by an @event for each type.
 
     into: for each member's name, the groups of types that it folds.
+    keeping: nothing but these facts makes the members what they are, so that the log may keep them (`KEPT`).
     """
     members: dict[type[Fact], list[str]] = {}
     for member, groups in into.items():
@@ -61,6 +62,8 @@ def folds(**into: Iterable[Iterable[type[Fact]]]) -> Callable[[S], S]:
             if (slice_type, fact_type) in decorated_funcs:
                 raise TypeError(f"{slice_type.__name__} folds {fact_type.name} twice")
             decorated_funcs[slice_type, fact_type] = folding(names)
+        if keeping:
+            setattr(slice_type, KEPT, tuple(into))
         return slice_type
 
     return decorate

@@ -27,11 +27,18 @@ READERS = 64
 class Contestant:
     """A writer and a reader on one log."""
 
-    def __init__(self, writer: LogWriter, pool: asyncpg.Pool, persons: dict[str, Persons]) -> None:
-        self._writer = writer
+    def __init__(self, url: str, pool: asyncpg.Pool, persons: dict[str, Persons]) -> None:
+        self._connect = partial(asyncpg.connect, url, server_settings=CONNECTION_SETTINGS)
         self._pool = pool
         self._persons = persons
         self._candidates = {name: Candidates(some) for name, some in persons.items()}
+
+    async def __aenter__(self) -> "Contestant":
+        self._writer = await LogWriter(self._connect, Reference()).__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._writer.__aexit__()
 
     async def know(self, persons: str, count: int) -> Sample:
         """Read the boundaries of so many of these persons, who are from now on those of "known …"."""
@@ -40,7 +47,9 @@ class Contestant:
         return await self.remember(f"known {persons}")
 
     async def remember(self, persons: str) -> Sample:
-        """Read again what others may have driven out of the writer's memory."""
+        """Begin anew with a writer that knows the boundaries of these persons and nothing else."""
+        await self.__aexit__()
+        await self.__aenter__()
         known = self._persons[persons]
         return await load.tasks(partial(self._refused, Candidates(known).refused), READERS, math.inf, known.count)
 
@@ -96,10 +105,8 @@ async def _drop(_: bytes) -> None:
 
 
 async def main(url: str, scattered: Persons, singles: Persons) -> None:
-    connect = partial(asyncpg.connect, url, server_settings=CONNECTION_SETTINGS)
     persons = {"scattered": scattered} | ({"singles": singles} if singles.count else {})
-    async with LogWriter(connect, Reference()) as writer, asyncpg.create_pool(url, min_size=1, max_size=4) as pool:
-        of = Contestant(writer, pool, persons)
+    async with asyncpg.create_pool(url, min_size=1, max_size=4) as pool, Contestant(url, pool, persons) as of:
         await answer(
             know=of.know,
             remember=of.remember,

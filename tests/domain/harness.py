@@ -125,6 +125,7 @@ def decide(
     split = len(placed) if in_log is None else in_log
     log = placed[:split]
     boundary = Boundary()
+    boundary.begin(assuming=False)
     for position, fact in placed[split:]:
         boundary.add(position, fact, fact.tags())
     if preloaded:

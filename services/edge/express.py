@@ -18,7 +18,7 @@ from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from services.edge.access_log import Line
-from services.edge.limits import Client, Limits
+from services.edge.limits import Limits, Place
 from services.edge.outer import SECURITY_HEADERS, Outer, request_id_of, trace_id_of
 from services.edge.problems import Headers, problem_headers, problem_of, report
 from services.edge.tokens import Authenticator, Caller
@@ -81,17 +81,25 @@ class Lane:
 
     def take(self, cycle: RequestResponseCycle) -> bool:
         """Answer a request whose body is all there, now or later. Not, and nothing has happened, if it is not plain."""
+        try:
+            ride = self._let_in(cycle)
+        except Exception:
+            return False  # the layers will meet the same bug, and tell of it
+        if ride is not None:
+            ride.begin()
+        return ride is not None
+
+    def _let_in(self, cycle: RequestResponseCycle) -> "Ride | None":
+        """The request, if it is plain: what is quick to see first."""
         given: Any = cycle.scope["headers"]
         headers = dict(given)
         presented = headers.get(b"authorization")
         if presented is None or len(headers) != len(given) or cycle.flow.write_paused or not self.route.takes(headers):
-            return False
+            return None
         caller = self._authenticator.remembered(presented)
-        if caller is None or (let_in := self.limits.let_in(caller)) is None:
-            return False
-        self.metrics.in_flight += 1
-        Ride(self, cycle, headers, *let_in).begin(caller)
-        return True
+        if caller is None or (place := self.limits.let_in(caller)) is None:
+            return None
+        return Ride(self, cycle, headers, caller, place)
 
     def default_fields(self, headers: Headers) -> bytes:
         """The server's own header fields, written once for all answers of a second."""
@@ -103,22 +111,23 @@ class Lane:
 class Ride:
     """One request in the lane."""
 
-    __slots__ = ("_client", "_cycle", "_headers", "_lane", "_limit_headers", "_request_id", "_started_at")
+    __slots__ = ("_caller", "_cycle", "_headers", "_lane", "_place", "_request_id", "_started_at")
 
     def __init__(
-        self, lane: Lane, cycle: RequestResponseCycle, headers: AnyHeaders, client: Client, limit_headers: Headers
+        self, lane: Lane, cycle: RequestResponseCycle, headers: AnyHeaders, caller: Caller, place: Place
     ) -> None:
         self._started_at = time.perf_counter()
         self._lane = lane
         self._cycle = cycle
         self._headers = headers
-        self._client = client
-        self._limit_headers = limit_headers
+        self._caller = caller
+        self._place = place
         self._request_id = request_id_of(headers.get(b"x-request-id", b""))
 
-    def begin(self, caller: Caller) -> None:
+    def begin(self) -> None:
+        self._lane.metrics.in_flight += 1
         try:
-            found = self._lane.route.begin(self._headers, bytes(self._cycle.body), caller)
+            found = self._lane.route.begin(self._headers, bytes(self._cycle.body), self._caller)
         except Exception as error:
             self._end(self._failed(error))
         else:
@@ -139,7 +148,7 @@ class Ride:
 
     def _end(self, answer: Answer) -> None:
         self._lane.metrics.in_flight -= 1
-        self._lane.limits.let_out(self._client)
+        self._lane.limits.let_out(self._place)
         self._write(answer)
         self._account(answer.status)
 
@@ -153,7 +162,7 @@ class Ride:
                 _fields(answer.headers),
                 b"content-length: %d\r\nx-request-id: %b\r\n" % (len(answer.body), self._request_id),
                 _EVERY_ANSWER,
-                _fields(self._limit_headers),
+                _fields(self._place.headers),
                 b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n",
                 answer.body,
             ]

@@ -4,6 +4,7 @@ import ipaddress
 from collections import OrderedDict
 from math import ceil
 from time import monotonic
+from typing import NamedTuple
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -43,6 +44,13 @@ class Client:
     def __init__(self) -> None:
         self.full_at = 0.0
         self.in_flight = 0
+
+
+class Place(NamedTuple):
+    """What a request has that was let in. headers: of its answer."""
+
+    client: Client
+    headers: Headers
 
 
 class Policy:
@@ -116,11 +124,8 @@ class Limits:
         finally:
             self._in_flight -= 1
 
-    def let_in(self, caller: Caller) -> tuple[Client, Headers] | None:
-        """Let a request of a known client in, until `let_out`; None, and nothing is taken, where it would be too much.
-
-        With it the headers of its answer.
-        """
+    def let_in(self, caller: Caller) -> Place | None:
+        """Let a request of a known client in, until `let_out`; None, with nothing taken, where it would be too much."""
         client = self.remembered(f"client {caller.client_id}")
         if self._in_flight >= self._bounds.in_flight_all or client.in_flight >= self._bounds.in_flight:
             return None
@@ -129,11 +134,11 @@ class Limits:
             return None
         self._in_flight += 1
         client.in_flight += 1
-        return client, self._known.headers(left, more_in_s)
+        return Place(client, self._known.headers(left, more_in_s))
 
-    def let_out(self, client: Client) -> None:
-        """The request of a client that was let in is answered."""
-        client.in_flight -= 1
+    def let_out(self, place: Place) -> None:
+        """The request that was let in is answered."""
+        place.client.in_flight -= 1
         self._in_flight -= 1
 
     @property

@@ -109,14 +109,16 @@ class Protocol(HttpToolsProtocol):
         if self._waiting is not None:
             self._start_waiting()
 
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._start_waiting()  # what was pipelined has waited already
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Start a request, or let it wait for its body; one that was pipelined has it."""
+        """Start a request, or let it wait for its body."""
         if self._lane is None or cycle.waiting_for_100_continue or not self._lane.may_take(cycle.scope):
             super()._start_asgi_task(cycle, app)
         else:
             self._waiting = cycle, app
-            if not cycle.more_body:
-                self._start_waiting()
 
     def _start_waiting(self) -> None:
         """Start the request that has waited, if there is one: in the lane when its body is there."""

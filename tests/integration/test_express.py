@@ -44,6 +44,8 @@ class Things:
         self.answered: list[asyncio.Task[bytes]] = []
 
     def takes(self, headers: AnyHeaders) -> bool:
+        if b"x-bug" in headers:
+            raise ValueError("a bug before it is begun")
         return b"prefer" not in headers
 
     def begin(self, headers: AnyHeaders, body: bytes, caller: Caller) -> "asyncio.Future[bytes]":
@@ -201,8 +203,9 @@ async def test_the_lane_and_the_layers_give_the_same_headers(known: Connection) 
         posted(b"body").replace(b"Authorization", b"Other"),
         posted(b"body").replace(b"Bearer", b"Basic"),
         posted(b"x" * 100_000),
+        posted(b"body", "X-Bug: 1"),
     ],
-    ids=["preference", "query", "path", "method", "a header twice", "no token", "no bearer", "large"],
+    ids=["preference", "query", "path", "method", "a header twice", "no token", "no bearer", "large", "a bug"],
 )
 async def test_what_is_not_plain_goes_through_the_layers(served: Served, known: Connection, sent: bytes) -> None:
     known.send(sent)
@@ -239,6 +242,13 @@ async def test_a_late_body_goes_through_the_layers_which_give_it_up(served: Serv
 async def test_requests_in_a_row_are_answered_in_order(served: Served, known: Connection) -> None:
     known.send(posted(b"1") + posted(b"2", "Prefer: layers") + posted(b"3") + posted(b"4"))
     assert [await body_of(known) for _ in range(4)] == [b"express 1", b"layers 1", b"express 3", b"express 4"]
+
+
+async def test_a_body_that_is_late_behind_another_request_goes_through_the_layers_too(known: Connection) -> None:
+    known.send(posted(b"1") + posted(b"bo", length=4))
+    assert await body_of(known) == b"express 1"
+    assert (await known.answer())[0] == 408
+    assert await known.ended()
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,17 @@ import hashlib
 import json
 from typing import Any
 
+import msgspec
 import pytest
 import rfc8785
 from jsonschema import Draft202012Validator, FormatChecker
 
-from contracts.envelope import ENTRY_BYTES_MAX, Envelope, decode, encode
+from contracts.envelope import ENTRY_BYTES_MAX, Envelope, canonical, decode, encode
 from contracts.examples import EXAMPLES
 from contracts.facts import FACTS
 from contracts.subjects import subject
 from contracts.tags import filter_tags
+from contracts.unchecked import event_of, fact_of
 from services.contract_files import CONTRACTS
 
 POSTED = [name for name, fact_type in FACTS.items() if fact_type.posted is not None]
@@ -70,6 +72,24 @@ def test_an_example_is_read_and_written_again_to_the_same_bytes(type_name: str) 
         traceparent=event.traceparent,
     )
     assert encode(envelope, event.data, event.position, event.recorded_at) == example(type_name)
+
+
+@every_type
+def test_an_example_says_the_same_when_it_is_not_checked(type_name: str) -> None:
+    entry = example(type_name)
+    event = event_of(entry, type_name)
+    assert isinstance(event.data, FACTS[type_name])
+    assert canonical(event) == entry
+    assert event.data.tags() == decode(entry).data.tags()
+    assert json.loads(msgspec.json.encode(fact_of(entry, type_name))) == json.loads(entry)["data"]
+
+
+@every_type
+def test_bytes_of_another_type_are_none_of_this_one(type_name: str) -> None:
+    entry = example(type_name).replace(b'"data":{', b'"data":{"unheard_of":1,')
+    for read in (event_of, fact_of):
+        with pytest.raises(msgspec.ValidationError):
+            read(entry, type_name)
 
 
 @every_type

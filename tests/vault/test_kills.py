@@ -101,7 +101,7 @@ async def test_a_registration_killed_at_any_statement(site: Site, way: Way, answ
     await work.each(prepare, check)
     assert work.steps == 4
     facts = [event.data for event in await site.events()]
-    assert {type(fact) for fact in facts} == {PersonRegistered}
+    assert {fact.type_name() for fact in facts} == {PersonRegistered.type_name()}
     assert len(facts) == len({fact.person_id for fact in facts}) == len(identities)  # type: ignore[attr-defined]
     assert len(await site.rows("person")) == len(identities)
 

@@ -4,11 +4,12 @@ Section 3 of the contract. They are a function of the data alone. Decision tags 
 but the reference is among these.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from functools import cache
+from typing import Any, get_args, get_type_hints
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 from contracts.facts import Fact
 from contracts.facts.fact import CertificateNumber, Slug, Uuid
@@ -48,7 +49,9 @@ MEMBERS: dict[str, str] = {
 
 def filter_tags(fact: Fact) -> frozenset[str]:
     """Every tag that the event of this fact carries."""
-    return frozenset(_tags(fact))
+    tags: set[str] = set()
+    _add_tags(fact, tags)
+    return frozenset(tags)
 
 
 def canonical_tag(text: str) -> str | None:
@@ -65,16 +68,31 @@ def _tag(kind: str, id_: str) -> str:
     return f"{kind}:{id_.lower()}" if kind == "certificate" else f"{kind}:{id_}"
 
 
-def _tags(part: Struct) -> Iterator[str]:
-    for member in part.__struct_fields__:
+def _add_tags(part: Struct, tags: set[str]) -> None:
+    for member, kind in _places(type(part)):
         value = getattr(part, member)
-        if kind := MEMBERS.get(member):
-            ids = (value,) if isinstance(value, str) else () if value is msgspec.UNSET else value
-            for id_ in ids:
-                yield _tag(kind, id_)
-        elif isinstance(value, Struct):
-            yield from _tags(value)
-        elif isinstance(value, tuple):
+        if isinstance(value, str):
+            tags.add(_tag(kind, value))
+        elif isinstance(value, tuple | dict):
             for inner in value:
-                if isinstance(inner, Struct):
-                    yield from _tags(inner)
+                if kind:
+                    tags.add(_tag(kind, inner))
+                else:
+                    _add_tags(inner, tags)
+        elif value is not UNSET:
+            _add_tags(value, tags)
+
+
+@cache
+def _places(part: type[Struct]) -> Sequence[tuple[str, str]]:
+    """The members that hold ids, with the kind of thing they name, and those whose own members do, with none."""
+    members = get_type_hints(part).items()
+    places = ((member, MEMBERS.get(member, ""), hint) for member, hint in members if member in part.__struct_fields__)
+    return [(member, kind) for member, kind, hint in places if kind or any(map(_places, _parts(hint)))]
+
+
+def _parts(hint: Any) -> Iterator[type[Struct]]:
+    if isinstance(hint, type) and issubclass(hint, Struct):
+        yield hint
+    for argument in get_args(hint):
+        yield from _parts(argument)

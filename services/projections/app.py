@@ -20,6 +20,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from contracts.problems import Unavailable
 from services.edge.logs import configure_logs
+from services.garbage import collect_rarely
 from services.log.listener import LOG_CHANNEL, Listener
 from services.log.pool import open_pool
 from services.log.reader import LogReader
@@ -107,12 +108,14 @@ CAUGHT_UP_POSITIONS = 1_000
 def follow(settings: FollowSettings) -> None:
     """Keep the views up to date until SIGTERM or SIGINT."""
     configure_logs()
+    collect_rarely()
     uvloop.run(_until_stopped(follow_log(settings.database_url, place_of(settings))))
 
 
 def relay(settings: RelaySettings) -> None:
     """Publish the log until SIGTERM or SIGINT. SystemExit when the stream and the log do not belong together."""
     configure_logs()
+    collect_rarely()
     try:
         uvloop.run(_until_stopped(relay_log(settings.database_url, servers(settings), settings.nats_stream)))
     except (Diverged, Misconfigured) as error:

@@ -36,10 +36,8 @@ class NotTheLog(RuntimeError):
     """What was read is not the log that this view has followed so far: events are missing, or are others."""
 
 
-class Stored(NamedTuple):
-    position: int
-    type: str
-    entry: bytes
+Stored: TypeAlias = tuple[int, str, bytes]
+"""Position, type and bytes of an event."""
 
 
 class Batch(NamedTuple):
@@ -123,7 +121,7 @@ class BatchReader:
             self._names = {id_: name for id_, name in await asked.fetch(_TYPES)}  # noqa: C416 (rows are no tuples)
             return await self._range(asked, after, until, limit)
         names = self._names
-        stored = [Stored(row[0], names[row[1]], row[2]) for row in rows if row[2] is not None]
+        stored = [(position, names[type_], entry) for position, type_, entry in rows if entry is not None]
         return Batch(after, rows[-1][0], stored, _decoded(stored))  # ahead: while the server writes what came before
 
     async def _check_end(self, asked: Asked, after: int, until: int) -> None:
@@ -154,11 +152,12 @@ def _looked_at(task: "asyncio.Task[Batch]") -> None:
 
 async def read_events(connection: Connection, positions: Sequence[int]) -> list[Placed | Unreadable]:
     """The events at some positions, in order."""
-    return [_event(Stored(*row)) for row in await connection.fetch(_ENTRIES, positions)]
+    return [_event(tuple(row)) for row in await connection.fetch(_ENTRIES, positions)]
 
 
 def _event(stored: Stored) -> Placed | Unreadable:
+    position, _, entry = stored
     try:
         return placed(*stored)
     except (msgspec.MsgspecError, KeyError) as error:
-        return unreadable(stored.position, stored.entry, error)
+        return unreadable(position, entry, error)

@@ -19,7 +19,7 @@ class Event(Protocol):
     def data(self) -> Fact: ...
 
 
-class Placed(NamedTuple):
+class Placed(msgspec.Struct, frozen=True, gc=False):
     """An event without its envelope."""
 
     position: int

@@ -6,7 +6,6 @@ take turns without paying a start each time.
 
 import asyncio
 import contextlib
-import gc
 import math
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -15,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from services.edge.server import GC_THRESHOLD
+from services.garbage import collect_rarely
 from tests.bench.measure import Case, Plan, Sample
 from tests.bench.processes import ProcessId, cpu_s
 
@@ -88,9 +87,7 @@ async def child(name: str, *arguments: str) -> AsyncIterator[Child]:
 
 async def answer(**answers: Callable[..., Awaitable[Sample]]) -> None:
     """In the child: take orders until there are no more. An answer gets the order's members as arguments."""
-    gc.collect()
-    gc.freeze()  # as in the product's server
-    gc.set_threshold(GC_THRESHOLD)
+    collect_rarely()  # as in the product's server
     _say(READY)
     while line := await asyncio.to_thread(sys.stdin.readline):
         order: dict[str, Any] = msgspec.json.decode(line)

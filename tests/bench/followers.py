@@ -29,6 +29,7 @@ from contracts.facts import (
     PersonRegistered,
 )
 from contracts.facts.registrations import CompetenceOutcome
+from services.garbage import collect_rarely
 from services.log.listener import LOG_CHANNEL
 from services.log.migrations import migrate
 from services.log.reader import LogReader
@@ -282,6 +283,7 @@ def _delays(receipts: list[float], seen: list[tuple[int, float]], began: int, ea
 @asynccontextmanager
 async def bench(running: Servers, events: int) -> AsyncIterator[Bench]:
     """A generated log of careers."""
+    collect_rarely()  # as in the product's process
     await running.postgres.create_database("careers")
     url = running.postgres.url("careers")
     count = await _fill(url, events, running.tell)

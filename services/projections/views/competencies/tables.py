@@ -79,6 +79,7 @@ JOIN unnest($1::text[], $2::int[], $3::text[]) AS wanted (certification_id, vers
 USING (certification_id, version, bloc_id)
 """
 
+_encode = msgspec.json.Encoder().encode
 _person_decoder = msgspec.json.Decoder(Person)
 _bloc_decoder = msgspec.json.Decoder(Bloc)
 
@@ -99,12 +100,13 @@ class CompetenciesView:
 
     async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
         """The new states of the persons that the events are about, and the blocs that were published."""
-        catalogue = [event.data for event in events if isinstance(event.data, CertificationPublished)]
-        careers = [event for event in events if not isinstance(event.data, CertificationPublished)]
+        careers = [event for event in events if event.data.name != CertificationPublished.name]
         persons = await _load(connection, schema, careers)
         for event in careers:
             persons.fold(event)
-        return [*write(_SAVE_BLOCS, _blocs(catalogue)), *_states(persons)]
+        published = (event.data for event in events if isinstance(event.data, CertificationPublished))
+        blocs = _blocs(published) if len(careers) < len(events) else ()
+        return [*write(_SAVE_BLOCS, blocs), *_states(persons)]
 
 
 class Found(NamedTuple):
@@ -176,8 +178,8 @@ async def _load(connection: Connection, schema: str, events: Sequence[Event]) ->
 
 
 def _states(persons: Persons) -> Iterator[Write]:
-    changed = sorted(persons.changed)
-    yield from write(_SAVE_STATES, ((id_, msgspec.json.encode(persons.persons[id_]).decode()) for id_ in changed))
+    if changed := sorted(persons.changed):
+        yield Write(_SAVE_STATES, [changed, [_encode(persons.persons[id_]).decode() for id_ in changed]])
     if persons.gone:
         yield Write(_FORGET_STATES, [list(persons.gone)])
         yield from write(_SAVE_KEPT_IDS, persons.kept_ids.items())
@@ -186,4 +188,4 @@ def _states(persons: Persons) -> Iterator[Write]:
 def _blocs(published: Iterable[CertificationPublished]) -> Iterator[tuple[str, int, str, str]]:
     for version in published:
         for bloc in version.blocs:
-            yield version.certification_id, version.version, bloc.bloc_id, msgspec.json.encode(bloc).decode()
+            yield version.certification_id, version.version, bloc.bloc_id, _encode(bloc).decode()

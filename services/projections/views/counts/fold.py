@@ -1,7 +1,8 @@
 """Folds events into changes of counts, each with its position. Pure: any batches give the same changes."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from contracts.facts import (
     CandidateRegistered,
@@ -100,31 +101,41 @@ class Changes:
 
 def fold(known: Known, changes: Changes, event: Event) -> None:
     """Apply one event to both; those that come before it in the log have been applied."""
-    position = event.position
-    match fact := event.data:
-        case CandidateRegistered():
-            cell = _cell(fact, fact.registered_on.year)
-            known.registrations[fact.registration_id] = Registration(cell, cancelled=False)
-            changes.deltas.append(Delta(position, cell, registered=1))
-        case RegistrationClosed():
-            _cancel(known, changes, position, fact.registration_id, fact.reason == "CANCELLED")
-        case RegistrationReopened():
-            _cancel(known, changes, position, fact.registration_id, False)
-        case CertificateAwarded():
-            cell = _cell(fact, fact.awarded_on.year)
-            known.certificates[fact.certificate_number.lower()] = cell
-            changes.deltas.append(Delta(position, cell, beneficiaries=1))
-            _hold(known, changes, position, fact.person_id, cell)
-        case CertificateRevoked():
-            cell = known.certificates[fact.certificate_number.lower()]
-            changes.deltas.append(Delta(position, cell, beneficiaries=-1, revoked=1))
-            _hold(known, changes, position, fact.person_id, cell, certificates=-1)
-        case PersonsMerged():
-            _merge(known, changes, position, fact)
-        case ObjectiveSet():
-            changes.objectives.append(Objective(position, fact.year, fact.beneficiaries))
-        case _:
-            raise TypeError(f"{fact.name} is not folded here")
+    fact = event.data
+    if fact.name not in _FOLDS:
+        raise TypeError(f"{fact.name} is not folded here")
+    _FOLDS[fact.name](known, changes, event.position, fact)
+
+
+def _registered(known: Known, changes: Changes, position: int, fact: CandidateRegistered) -> None:
+    cell = _cell(fact, fact.registered_on.year)
+    known.registrations[fact.registration_id] = Registration(cell, cancelled=False)
+    changes.deltas.append(Delta(position, cell, registered=1))
+
+
+def _closed(known: Known, changes: Changes, position: int, fact: RegistrationClosed) -> None:
+    _cancel(known, changes, position, fact.registration_id, fact.reason == "CANCELLED")
+
+
+def _reopened(known: Known, changes: Changes, position: int, fact: RegistrationReopened) -> None:
+    _cancel(known, changes, position, fact.registration_id, False)
+
+
+def _awarded(known: Known, changes: Changes, position: int, fact: CertificateAwarded) -> None:
+    cell = _cell(fact, fact.awarded_on.year)
+    known.certificates[fact.certificate_number.lower()] = cell
+    changes.deltas.append(Delta(position, cell, beneficiaries=1))
+    _hold(known, changes, position, fact.person_id, cell)
+
+
+def _revoked(known: Known, changes: Changes, position: int, fact: CertificateRevoked) -> None:
+    cell = known.certificates[fact.certificate_number.lower()]
+    changes.deltas.append(Delta(position, cell, beneficiaries=-1, revoked=1))
+    _hold(known, changes, position, fact.person_id, cell, certificates=-1)
+
+
+def _objective(known: Known, changes: Changes, position: int, fact: ObjectiveSet) -> None:
+    changes.objectives.append(Objective(position, fact.year, fact.beneficiaries))
 
 
 def _cell(fact: CandidateRegistered | CertificateAwarded, year: int) -> Cell:
@@ -165,3 +176,15 @@ def _merge(known: Known, changes: Changes, position: int, fact: PersonsMerged) -
             known.kept_ids[other_id] = fact.kept_id
     known.kept_ids[fact.merged_id] = fact.kept_id
     changes.merged = True
+
+
+_FOLDS: dict[str, Callable[[Known, Changes, int, Any], None]] = {
+    CandidateRegistered.name: _registered,
+    RegistrationClosed.name: _closed,
+    RegistrationReopened.name: _reopened,
+    CertificateAwarded.name: _awarded,
+    CertificateRevoked.name: _revoked,
+    PersonsMerged.name: _merge,
+    ObjectiveSet.name: _objective,
+}
+"""By the fact's name: to ask one class after the other takes longer than the rest of a fold."""

@@ -1,6 +1,6 @@
 """How batches of events get into the tables of view `counts`."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import resources
 from typing import Any
@@ -147,12 +147,15 @@ async def _load(connection: Connection, schema: str, facts: Sequence[Fact]) -> K
     async def fetch(statement: str, *arguments: Iterable[str]) -> list[Any]:
         return await connection.fetch(statement.format(schema=schema), *map(list, arguments))
 
-    registration_ids = {f.registration_id for f in facts if isinstance(f, RegistrationClosed | RegistrationReopened)}
-    numbers = {f.certificate_number.lower() for f in facts if isinstance(f, CertificateRevoked)}
-    merges = [fact for fact in facts if isinstance(fact, PersonsMerged)]
-    merged_ids = {merge.merged_id for merge in merges}
-    person_ids = {f.person_id for f in facts if isinstance(f, CertificateAwarded | CertificateRevoked)}
-    person_ids |= merged_ids | {merge.kept_id for merge in merges}
+    named: defaultdict[str, list[Any]] = defaultdict(list)
+    for fact in facts:
+        named[fact.name].append(fact)
+    settled = named[RegistrationClosed.name] + named[RegistrationReopened.name]
+    registration_ids = {fact.registration_id for fact in settled}
+    numbers = {fact.certificate_number.lower() for fact in named[CertificateRevoked.name]}
+    merged_ids = {merge.merged_id for merge in named[PersonsMerged.name]}
+    person_ids = {fact.person_id for fact in named[CertificateAwarded.name] + named[CertificateRevoked.name]}
+    person_ids |= merged_ids | {merge.kept_id for merge in named[PersonsMerged.name]}
     known = Known()
     if registration_ids:
         for id_, *cell, cancelled in await fetch(_REGISTRATIONS, registration_ids):

@@ -1,5 +1,6 @@
 """The table of view `entries`: how batches of events get in."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from importlib import resources
 
@@ -8,7 +9,7 @@ from contracts.facts import Fact
 from contracts.tags import filter_tags
 from services.projections.builds import Connection
 from services.projections.events import Event, Placed
-from services.projections.writes import Write, write
+from services.projections.writes import Write
 
 # $1, $2: tags, and the position of the event that carries each.
 _SAVE = "INSERT INTO {schema}.tag (tag, position) SELECT * FROM unnest($1::text[], $2::bigint[]) WHERE {due}"
@@ -30,8 +31,16 @@ class EntriesView:
 
     async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
         """The tags that the log has not."""
-        rows = sorted((tag, event.position) for event in events for tag in missing_tags(event.data))
-        return list(write(_SAVE, rows))
+        carried: defaultdict[str, list[int]] = defaultdict(list)
+        for event in events:
+            for tag in missing_tags(event.data):
+                carried[tag].append(event.position)
+        tags: list[str] = []
+        positions: list[int] = []
+        for tag, its in sorted(carried.items()):
+            tags += [tag] * len(its)
+            positions += its
+        return [Write(_SAVE, [tags, positions])] if tags else []
 
 
 def missing_tags(fact: Fact) -> frozenset[str]:

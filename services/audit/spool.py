@@ -73,7 +73,7 @@ class Spool:
     def facts(self, wanted: Mapping[str, int]) -> list[tuple[str, Placed]]:
         """The facts of each tag, of the types whose bits are wanted of it, in order of position."""
         return [
-            (tag, (position, event.data))
+            (tag, Placed(position, event.data))
             for tag, bits in wanted.items()
             for position, event in self._find(tag, bits)
             if tag in event.data.tags()

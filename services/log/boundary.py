@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
-from operator import itemgetter
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from eventsourcing.dcb.domain import Selector, Slice
@@ -39,7 +39,7 @@ DROPPED_AT_ONCE = 5_000
 KEPT_FROM = 8
 """What so many facts of a tag or more make is kept: fewer are soon folded again."""
 
-_position = itemgetter(0)
+_position = attrgetter("position")
 
 
 class Folded(NamedTuple):
@@ -103,6 +103,15 @@ class Layer:
     forgotten: bool = False
 
 
+class Kept(NamedTuple):
+    """What so many facts of a tag, as far as they have these bits, have made in a slice of this type."""
+
+    slice_type: type[Slice[Fact]]
+    bits: int
+    facts: int
+    members: tuple[Any, ...]
+
+
 class Mark(NamedTuple):
     """How much there was: facts by their tags, and tags taken to be unused."""
 
@@ -123,7 +132,7 @@ class Boundary:
         self.assuming = False
         self._read: Wanted = {}
         self._facts: dict[str, list[Placed]] = {}
-        self._kept: dict[str, dict[tuple[type[Slice[Fact]], int], tuple[int, tuple[Any, ...]]]] = {}
+        self._kept: dict[str, Kept] = {}
         self._layers: list[Layer] = []
         self._size = 0
 
@@ -164,31 +173,40 @@ class Boundary:
         if len(known) == 1:
             ((tag, facts),) = known
             return self._replay_one(folded, tag, facts, wanted[tag])
-        found = {fact[0]: fact for tag, facts in known for fact in facts if _types(wanted[tag])[type(fact[1])]}
+        found = {
+            placed.position: placed.fact
+            for tag, facts in known
+            for placed in facts
+            if _types(wanted[tag])[type(placed.fact)]
+        }
         for position in sorted(found):
             folded.last_known_position = position
-            found[position][1].mutate(folded)
+            found[position].mutate(folded)
         return bool(found)
 
     def _replay_one(self, folded: Slice[Fact], tag: str, facts: list[Placed], bits: int) -> bool:
         """As `_replay`, for the facts of one tag: from where a slice like this one came to, if that was kept."""
         names: tuple[str, ...] = getattr(folded, KEPT, ())
-        kept = self._kept.get(tag)
-        key = type(folded), bits
-        first = 0
-        if names and kept and key in kept:
-            first, members = kept[key]
-            for name, member in zip(names, members, strict=True):
-                setattr(folded, name, member)
-        types, any_ = _types(bits), first > 0
-        for position, fact in facts[first:] if first else facts:
-            if types[type(fact)]:
+        kept = self._kept.get(tag) if names else None
+        if kept is None or kept[:2] != (type(folded), bits):
+            kept = Kept(type(folded), bits, 0, ())
+        for name, member in zip(names, kept.members, strict=False):
+            setattr(folded, name, member)
+        types, any_ = _types(bits), kept.facts > 0
+        for placed in facts[kept.facts :] if kept.facts else facts:
+            if types[type(placed.fact)]:
                 any_ = True
-                folded.last_known_position = position
-                fact.mutate(folded)
+                folded.last_known_position = placed.position
+                placed.fact.mutate(folded)
         if names and len(facts) >= KEPT_FROM:
-            self._kept.setdefault(tag, {})[key] = len(facts), tuple(getattr(folded, name) for name in names)
+            self._drop_kept(tag)
+            self._kept[tag] = kept._replace(facts=len(facts), members=tuple(getattr(folded, name) for name in names))
+            self._size += len(facts)
         return any_
+
+    def _drop_kept(self, tag: str) -> None:
+        if (kept := self._kept.pop(tag, None)) is not None:
+            self._size -= kept.facts
 
     def prefetch(self, makes: Mapping[int, Make], begun: dict[int, Folded]) -> Wanted:
         """Fold all that can be folded, into `begun`, and say what is missing. What cannot be made, its turn tells."""
@@ -212,19 +230,19 @@ class Boundary:
         for tag, bits in wanted.items():
             self._read[tag] = self._read.pop(tag, UNUSED) | bits
             facts = found.get(tag, [])
-            self._kept.pop(tag, None)
+            self._drop_kept(tag)
             if before := self._facts.pop(tag, None):  # of other types, or decided by the group: some may be read anew
                 self._size -= len(before)
-                facts = sorted(dict(before + facts).items(), key=_position)
+                facts = sorted({placed.position: placed for placed in before + facts}.values(), key=_position)
             if facts:
                 self._facts[tag] = facts
                 self._size += len(facts)
 
     def add(self, position: int, fact: Fact, tags: Sequence[str]) -> None:
         """A fact that the group has decided: those after it see it."""
-        layer = self._layers[-1]
+        layer, placed = self._layers[-1], Placed(position, fact)
         for tag in tags:
-            self._facts.setdefault(tag, []).append((position, fact))
+            self._facts.setdefault(tag, []).append(placed)
             layer.touched[tag] = layer.touched.get(tag, 0) + 1
         layer.journal.extend(tags)
         self._size += len(tags)
@@ -243,7 +261,7 @@ class Boundary:
         while len(layer.journal) > mark.facts:
             tag = layer.journal.pop()
             self._facts[tag].pop()
-            self._kept.pop(tag, None)
+            self._drop_kept(tag)
             layer.touched[tag] -= 1
             self._size -= 1
         for tag in layer.assumed[mark.assumed :]:
@@ -281,7 +299,7 @@ class Boundary:
 
     def _drop(self, tag: str) -> None:
         self._size -= len(self._facts.pop(tag, ()))
-        self._kept.pop(tag, None)
+        self._drop_kept(tag)
 
     def _decided(self, tag: str) -> bool:
         """Whether a group that is not known to be recorded has decided facts with this tag."""

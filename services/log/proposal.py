@@ -7,14 +7,23 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, Self
 
+import msgspec
 from eventsourcing.dcb.domain import Slice
 from msgspec import Struct
 
 from contracts.facts import Fact
 from contracts.problems import Problem
 
-Placed = tuple[int, Fact]
-"""A fact and its position."""
+
+class Placed(msgspec.Struct, frozen=True, gc=False):
+    """A fact and its position.
+
+    A writer keeps hundreds of thousands: the garbage collector is not to look at each of them, and need not, for facts
+    refer to nothing that refers back.
+    """
+
+    position: int
+    fact: Fact
 
 
 BUGS = (ArithmeticError, AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -29,7 +38,7 @@ class Reference(Protocol):
 
     types: Sequence[type[Fact]]
 
-    def folded(self, facts: Sequence[Placed]) -> Self:
+    def folded(self, facts: Sequence[tuple[int, Fact]]) -> Self:
         """What is known after these facts too, in their order."""
         ...
 

@@ -290,12 +290,12 @@ class Transactor:
         rows: list[Any] = await connection.fetch(_LOOK, keys, tags, [self._mask(bits) for bits in wanted.values()])
         for what, ordinal, position, at, type_id, key, content, entry in rows:
             if what == 2:
-                events.append((tags[ordinal - 1], (position, fact_of(entry, self._type_names[type_id]))))
+                events.append((tags[ordinal - 1], Placed(position, fact_of(entry, self._type_names[type_id]))))
             elif what == 1:
                 receipts[key] = Receipt(content, Recorded(position, self._type_names[type_id], entry, repeated=True))
             else:
                 head, recorded_at = position, at
-        events.sort(key=lambda found: found[1][0])
+        events.sort(key=lambda found: found[1].position)
         return Seen(head, recorded_at, receipts, events)
 
     async def _reference(self, connection: asyncpg.Connection, head: int) -> Reference:

@@ -151,7 +151,7 @@ def decide(
         slice_name=decision.__name__,
         outcome=_outcome(folded.slice),
         asked=frozenset((tag, fact_type.name) for tag, fact_type in asked),
-        read=frozenset(position for _, (position, _) in _read(placed, folded.wanted))
+        read=frozenset(found.position for _, found in _read(placed, folded.wanted))
         | {position for position, fact in placed if REFERENCE in fact.tags()},
         rounds=rounds,
     )
@@ -161,10 +161,10 @@ def _types(bits: int) -> list[type[Fact]]:
     return [fact_type for fact_type, bit in BITS.items() if bit & bits]
 
 
-def _read(placed: Sequence[Placed], wanted: Wanted) -> list[tuple[str, Placed]]:
+def _read(placed: Sequence[tuple[int, Fact]], wanted: Wanted) -> list[tuple[str, Placed]]:
     """What the log answers: the facts of each tag that are of the types wanted of it, in order of position."""
     return [
-        (tag, (position, fact))
+        (tag, Placed(position, fact))
         for tag, bits in wanted.items()
         for position, fact in placed
         if tag in fact.tags() and BITS[type(fact)] & bits

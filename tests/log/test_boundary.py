@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from contracts.facts import Fact, ObjectiveSet
 from services.log import boundary
 from services.log.boundary import BITS, Boundary, Layer, Mark
+from services.log.proposal import Placed
 
 TAGS = "abcd"
 FACT = ObjectiveSet(year=2030, beneficiaries=1)
@@ -99,7 +100,7 @@ class Layers(RuleBasedStateMachine):
     @rule(tag=st.sampled_from(TAGS), first_visible=st.booleans())
     def load(self, tag: str, *, first_visible: bool) -> None:
         seen = self.recorded + (self.groups[0][1] if len(self.groups) > 1 and first_visible else [])
-        self.boundary.load({tag: BITS[ObjectiveSet]}, [(tag, (at, FACT)) for at, tags in seen if tag in tags])
+        self.boundary.load({tag: BITS[ObjectiveSet]}, [(tag, Placed(at, FACT)) for at, tags in seen if tag in tags])
 
     @invariant()
     def what_is_known_is_right(self) -> None:

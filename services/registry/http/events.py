@@ -1,4 +1,5 @@
-"""`POST /v1/events`: one event, a batch, or a stream of them."""
+"""`POST /v1/events`: one event, a batch, or a stream of them. Most single events take the express lane instead
+(`single_event.py`)."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping

@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import asyncpg
 
@@ -80,6 +81,12 @@ class LogReader:
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
+
+    @asynccontextmanager
+    async def at_hand(self) -> "AsyncIterator[LogReader]":
+        """The same on one connection, kept meanwhile, but for `lines`: asking the pool anew costs half a trip."""
+        async with self._pool.acquire() as connection:
+            yield LogReader(cast("asyncpg.Pool", connection))  # which is asked in the same words
 
     async def head(self) -> int:
         """The last position, 0 when the log is empty."""

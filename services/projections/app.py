@@ -159,7 +159,7 @@ def servers(settings: StreamSettings) -> Servers:
 async def relay_log(database_url: str, nats: Servers, stream: str) -> None:
     """Run a relay until cancelled. Raises Diverged and Misconfigured. Starts before its servers do, if need be."""
     async with (
-        pool(database_url, "relay", connections_max=3) as connections,
+        pool(database_url, "relay", connections_max=4, **FOLLOWER_SETTINGS) as connections,
         listener(database_url, LOG_CHANNEL) as news,
     ):
         client = await connect(nats)

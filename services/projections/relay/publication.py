@@ -99,8 +99,8 @@ class Relay:
                 tip = await self._tip()
                 _end_if_cancelled()
                 pauses.seen(tip.position)
-                async with Publisher(self._client, self._stream) as publisher:
-                    await self._follow(tip, publisher)
+                async with Publisher(self._client, self._stream) as publisher, self._reader.at_hand() as reader:
+                    await self._follow(reader, tip, publisher)
             except APIError as error:
                 if error.err_code in MISCONFIGURED:
                     raise Misconfigured(f"stream {self._stream}: {error.description}") from error
@@ -160,20 +160,20 @@ class Relay:
         _log.critical("relay.diverged", stream=self._stream, what=what)
         return kind(what)
 
-    async def _follow(self, tip: Entry, publisher: Publisher) -> None:
+    async def _follow(self, reader: LogReader, tip: Entry, publisher: Publisher) -> None:
         """Publish what comes behind `tip` until something is in doubt: then it raises."""
         sent: deque[Sent] = deque()
         last, stored = tip, tip.position
         while True:
             news = self._listener.news
-            chunk = await self._chunk(last)
+            chunk, more = await self._chunk(reader, last)
             if chunk:
                 sent.append(await publisher.send(last.position, chunk))
                 last = chunk[-1]
-            elif not sent:
-                await self._listener.wait(news)
-            if sent and (len(sent) == IN_FLIGHT_MAX or not chunk):
+            while sent and (len(sent) == IN_FLIGHT_MAX or not (more or news.is_set())):
                 stored = await self._settle(stored, sent.popleft())
+            if not (more or sent):
+                await self._listener.wait(news)
 
     async def _settle(self, stored: int, batch: Sent) -> int:
         acknowledged = await batch.acknowledged(self._answer_s)
@@ -183,12 +183,12 @@ class Relay:
         metrics.RELAY_POSITION.set(acknowledged)
         return acknowledged
 
-    async def _chunk(self, last: Entry) -> list[Entry]:
-        """What comes behind `last`, as much as one atomic batch may hold.
+    async def _chunk(self, reader: LogReader, last: Entry) -> tuple[list[Entry], bool]:
+        """What comes behind `last`, as much as one atomic batch may hold, and whether the log had more.
 
         `last` itself is read again: a log that was restored under our hands holds something else there, or nothing.
         """
-        page = await self._reader.page(last.position - 1, limit=self._chunk_events_max + 1)
+        page = await reader.page(last.position - 1, limit=self._chunk_events_max + 1)
         if last == BEFORE_ALL:
             page.insert(0, BEFORE_ALL)
         if page[:1] != [last]:
@@ -202,7 +202,7 @@ class Relay:
             if entry.position != last.position + len(chunk) + 1:
                 raise self._diverged(f"the log has no event {last.position + len(chunk) + 1}")
             chunk.append(entry)
-        return chunk
+        return chunk, len(chunk) + 1 < len(page) or len(page) > self._chunk_events_max
 
 
 def _end_if_cancelled() -> None:

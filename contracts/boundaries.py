@@ -11,6 +11,9 @@ The next slice of that type with the same boundary goes on from there, with what
 read them.
 """
 
+FIXED = "fixed"
+"""The attribute of a slice type, True where what it has folded does not change its boundary: nobody need ask again."""
+
 
 @dataclass
 class Unused(Selector):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from eventsourcing.dcb.domain import Selector, Slice
 
-from contracts.boundaries import KEPT, Unused
+from contracts.boundaries import FIXED, KEPT, Unused
 from contracts.facts import FACTS, Fact
 from contracts.problems import Problem
 from services.log.proposal import BUGS, Placed
@@ -153,7 +153,7 @@ class Boundary:
             missing = {tag: bits for tag, bits in wanted.items() if bits & ~self._read.get(tag, UNUSED)}
             if self.assuming and missing:
                 missing = self._not_assumed(missing)
-            if missing or not self._replay(folded, wanted):
+            if missing or not self._replay(folded, wanted) or getattr(folded, FIXED, False):
                 return Folded(folded, wanted, missing)
             grown = wanted_by(folded)
             if grown == wanted:

@@ -166,7 +166,7 @@ class Transactor:
             self._looking_groups = LOOKING_AFTER_A_MISS
             raise Doubt(str(moved)) from moved
         except Doubt:
-            self._look_for(units)
+            self._look_for(sum(len(unit.proposals) for unit in units))
             raise
         self._expected = group.known()
         return outcomes
@@ -179,25 +179,27 @@ class Transactor:
             try:
                 head = await connection.fetchval(_PUT_IF_UNUSED, *columns, RECORDED_WITHIN, group.layer.assumed)
             except asyncpg.UniqueViolationError as repeat:
+                self._look_for(len(group.appends))
                 raise Doubt("a command is repeated") from repeat
             if head is None:
+                self._look_for(len(group.appends))
                 raise Doubt("a tag is used")
             if head < 0:
                 if (found := -1 - head) != group.head:  # otherwise it came too late
-                    self._looking_groups = LOOKING_AFTER_A_MISS
+                    self._look_for(LOOKING_AFTER_A_MISS)
                 raise Doubt(f"expected head {group.head}, found {found}")
         self._recorded = group.known()
         self._boundary.keep(group.layer, CACHED_FACTS_MAX)
 
-    def forget(self, units: Sequence[Unit]) -> None:
-        """These units were not put as they were decided: nothing that is not recorded is known any more."""
+    def forget(self) -> None:
+        """A group was not put as it was decided: nothing that is not recorded is known, and the next one looks."""
         self._boundary.forget()
         self._expected = self._recorded
-        self._look_for(units)
+        self._look_for(1)
 
-    def _look_for(self, units: Sequence[Unit]) -> None:
-        """The more of them, the more often a group of this size will have one that is refused or repeated."""
-        self._looking_groups = max(self._looking_groups, sum(len(unit.proposals) for unit in units))
+    def _look_for(self, groups: int) -> None:
+        """As many groups as one had proposals of which one was refused or repeated: so often it will be so again."""
+        self._looking_groups = max(self._looking_groups, groups)
 
     async def run(self, connection: asyncpg.Connection, units: Sequence[Unit]) -> list[list[Outcome] | Problem]:
         """Look, decide and record a group: outcomes for each unit, of the first ones if not all fit into a group.

@@ -263,7 +263,7 @@ class LogWriter:
         except Exception as trouble:
             self._settling = True
             units = [unit for unit, _ in ahead.waiting]
-            self._transactor.forget(units)
+            self._transactor.forget()
             if self._ahead is not None:  # decided on what is not recorded
                 self._queue_again(self._ahead.waiting)
                 self._ahead = None

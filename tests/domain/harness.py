@@ -12,11 +12,12 @@ from typing import Any, TypeVar
 import msgspec
 from eventsourcing.dcb.domain import Slice, decorated_funcs
 
+from contracts.boundaries import FIXED
 from contracts.facts import Fact, Part
 from contracts.facts.fact import REFERENCE
 from contracts.problems import Problem
 from contracts.refusals import Refusal
-from services.log.boundary import BITS, Boundary, Wanted
+from services.log.boundary import BITS, Boundary, Wanted, wanted_by
 from services.log.proposal import Placed
 from services.registry.domain import DECISIONS
 from services.registry.domain.certificates import CertificateToAward
@@ -146,6 +147,8 @@ def decide(
     asked = {(tag, fact_type) for tag, bits in folded.wanted.items() for fact_type in _types(bits)}
     for _, fact_type in asked:
         assert (type(folded.slice), fact_type) in decorated_funcs, f"{decision} ignores {fact_type}"
+    if getattr(decision, FIXED, False):
+        assert wanted_by(folded.slice) == folded.wanted, f"the boundary of {decision} grows"
     return Decided(
         command=command.award if isinstance(command, CertificateToAward) else command,
         slice_name=decision.__name__,

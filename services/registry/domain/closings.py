@@ -61,6 +61,8 @@ def refuse_unless_open(registration: Registration, rule: str) -> CandidateRegist
 class CloseRegistration(Slice[Fact]):
     """Close an open registration without a certificate (K1, T1, J3)."""
 
+    fixed = True
+
     def __init__(self, command: facts.CloseRegistration, circumstances: Circumstances) -> None:
         self.command = command
         self.today = circumstances.today

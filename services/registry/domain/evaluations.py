@@ -35,6 +35,8 @@ from services.registry.domain.states import (
 class RecordEvaluation(Slice[Fact]):
     """Record what evaluators found of competences of a bloc (V1-V5, V7)."""
 
+    fixed = True
+
     def __init__(self, command: facts.RecordEvaluation, circumstances: Circumstances) -> None:
         self.command = command
         self.today = circumstances.today

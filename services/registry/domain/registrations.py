@@ -48,6 +48,8 @@ REPORTING_STATUS: dict[str, str] = {
 class RegisterCandidate(Slice[Fact]):
     """Inscribe a person to the evaluations of a certification or of some of its blocs (P1, R1-R11)."""
 
+    fixed = True
+
     def __init__(self, command: facts.RegisterCandidate, circumstances: Circumstances) -> None:
         self.command = command
         self.today = circumstances.today

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from datetime import date
 from functools import partial
 from itertools import islice, pairwise
+from typing import Any
 
 import asyncpg
 
@@ -222,7 +223,11 @@ class Bench:
         appended: list[float] = []
         took = self._watch()
         async with listener(self.url, LOG_CHANNEL) as news:
-            follower = _Timed(view, self.follower_pool, news, lease=Lease(self.follower_pool, view.name))
+            lease = Lease(self.follower_pool, view.name)
+            follower = _Timed(view, self.follower_pool, news, lease=lease)
+            await lease.take()
+            while await follower.step():  # what another case has left
+                await lease.hold()
             running = asyncio.create_task(follower.run())
             for _ in range(appends):
                 facts = [
@@ -249,11 +254,9 @@ class Bench:
 class _Timed(Follower):
     """Notes when its commits were carried out."""
 
-    seen: list[tuple[int, float]]
-
-    async def run(self) -> None:
-        self.seen = []
-        await super().run()
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.seen: list[tuple[int, float]] = []
 
     async def _step(self, connection: Connection, until: int = UNBOUNDED) -> bool:
         moved = await super()._step(connection, until)

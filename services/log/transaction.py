@@ -33,8 +33,8 @@ LOCKED_AFTER_A_MISS = 16
 LOOKING_AFTER_A_MISS = 64
 """Groups that look first, once one that did not has missed what another writer appended."""
 
-CACHED_FACTS_MAX = 200_000
-"""Facts and tags that are kept between groups: some hundred megabytes at most."""
+CACHED_FACTS_MAX = 400_000
+"""Facts, tags, and facts whose outcome is kept, from group to group: about 200 megabytes at most."""
 
 CONNECTION_SETTINGS = {
     "application_name": "certibranche log",

@@ -227,8 +227,7 @@ async def test_what_is_not_known_is_read_while_a_group_is_put(
     make_writer: MakeWriter, gate: Gate, reader: LogReader, *, committed: bool
 ) -> None:
     """Whether it is read with the first group's facts or without them."""
-    persons, other = [str(uuid.uuid4()) for _ in range(MANY)], await make_writer()
-    await other.append([posted(PersonToRegister(person_id=id_, identity_commitment="0" * 64)) for id_ in persons])
+    persons = await registered(await make_writer())
     writer = await trusting(make_writer, gate)
     await writer.append_one(rectified(persons[0], 1))
     head = await reader.head()
@@ -247,8 +246,7 @@ async def test_what_is_not_known_is_read_while_a_group_is_put(
 async def test_what_is_read_while_another_writer_comes_between_is_not_used(
     make_writer: MakeWriter, gate: Gate, reader: LogReader
 ) -> None:
-    persons, other = [str(uuid.uuid4()) for _ in range(MANY)], await make_writer()
-    await other.append([posted(PersonToRegister(person_id=id_, identity_commitment="0" * 64)) for id_ in persons])
+    persons = await registered(other := await make_writer())
     writer = await trusting(make_writer, gate)
     head = await reader.head()
     async with asyncio.timeout(20):
@@ -264,8 +262,7 @@ async def test_what_is_read_while_another_writer_comes_between_is_not_used(
 async def test_a_group_that_reads_while_the_one_before_it_fails_is_decided_again(
     make_writer: MakeWriter, gate: Gate, reader: LogReader
 ) -> None:
-    persons, other = [str(uuid.uuid4()) for _ in range(MANY)], await make_writer()
-    await other.append([posted(PersonToRegister(person_id=id_, identity_commitment="0" * 64)) for id_ in persons])
+    persons = await registered(await make_writer())
     writer, decided = await trusting(make_writer, gate), list[bytes]()
     head = await reader.head()
     async with asyncio.timeout(20):
@@ -307,6 +304,13 @@ async def test_nobody_decides_while_it_is_found_out_what_became_of_a_group(
     assert [type(answer) for answer in answers] == [JuryExists, *[Recorded] * MANY]
     assert len(decided) == MANY
     assert await reader.head() == head + MANY
+
+
+async def registered(writer: LogWriter) -> list[str]:
+    """Persons whom another writer has registered."""
+    persons = [str(uuid.uuid4()) for _ in range(MANY)]
+    await writer.append([posted(PersonToRegister(person_id=id_, identity_commitment="0" * 64)) for id_ in persons])
+    return persons
 
 
 def rectified(person_id: str, time: int) -> Proposal:

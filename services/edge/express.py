@@ -8,7 +8,6 @@ What such a request gets is what the layers give: id, limits, headers, metrics, 
 import asyncio
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple, Protocol
 
 from litestar.types import Receive, Scope, Send
@@ -17,7 +16,6 @@ from structlog.contextvars import bound_contextvars
 from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from services.edge.access_log import Line
 from services.edge.limits import Limits, Place
 from services.edge.outer import SECURITY_HEADERS, Outer, request_id_of, trace_id_of
 from services.edge.problems import Headers, problem_headers, problem_of, report
@@ -65,7 +63,6 @@ class Lane:
         self.app = outer
         self.route = route
         self.metrics = outer.metrics
-        self.access_log = outer.access_log
         self.limits = limits
         self._authenticator = authenticator
         self._default_headers: Headers | None = None
@@ -173,18 +170,13 @@ class Ride:
         cycle.on_response()
 
     def _account(self, status: int) -> None:
-        lane, duration_s = self._lane, time.perf_counter() - self._started_at
         traceparent = self._headers.get(b"traceparent")
         trace_id = None if traceparent is None else trace_id_of(traceparent)
-        lane.metrics.count(lane.route.method, lane.route.path, status, duration_s)
-        lane.access_log(
-            Line(
-                timestamp=datetime.now(UTC),
-                request_id=self._request_id.decode(),
-                trace_id=trace_id or UNSET,
-                method=lane.route.method,
-                route=lane.route.path,
-                status=status,
-                duration_ms=round(duration_s * 1e3, 3),
-            )
+        self._lane.app.account(
+            self._lane.route.method,
+            self._lane.route.path,
+            status,
+            started_at=self._started_at,
+            request_id=self._request_id.decode(),
+            trace_id=trace_id or UNSET,
         )

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from msgspec import UNSET
+from msgspec import UNSET, UnsetType
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from contracts.problems import Problem, RequestTimeout
@@ -77,8 +77,36 @@ class Outer:
             await exchange.run(self.app)
         finally:
             self.metrics.in_flight -= 1
-            exchange.account(self.metrics, self.access_log)
+            exchange.account(self)
             reset_contextvars(**tokens)
+
+    def account(
+        self,
+        method: str,
+        route: str,
+        status: int,
+        *,
+        started_at: float,
+        request_id: str,
+        trace_id: str | UnsetType,
+        complete: bool | UnsetType = UNSET,
+    ) -> None:
+        """Count a request and log it, by its route's template: paths and queries hold ids of persons."""
+        duration_s = time.perf_counter() - started_at
+        self.metrics.count(method, route, status, duration_s)
+        if route not in QUIET:
+            self.access_log(
+                Line(
+                    timestamp=datetime.now(UTC),
+                    request_id=request_id,
+                    trace_id=trace_id,
+                    method=method,
+                    route=route,
+                    status=status,
+                    duration_ms=round(duration_s * 1e3, 3),
+                    complete=complete,
+                )
+            )
 
 
 class Exchange:
@@ -206,22 +234,14 @@ class Exchange:
         known = _ENTITY_TAG.findall(self._if_none_match)
         return self._if_none_match.strip() == b"*" or own.removeprefix(b"W/") in known
 
-    def account(self, metrics: Metrics, access_log: AccessLog) -> None:
-        """Count the request and log it, by its route's template: paths and queries hold ids of persons."""
-        duration_s = time.perf_counter() - self.started_at
-        route = self.scope.get("path_template") or NO_ROUTE
-        status = self.status or 499  # cancelled before an answer began: the client left, or we are shutting down
-        metrics.count(self.method, route, status, duration_s)
-        if route not in QUIET:
-            access_log(
-                Line(
-                    timestamp=datetime.now(UTC),
-                    request_id=self.context["request_id"],
-                    trace_id=self.context.get("trace_id", UNSET),
-                    method=self.method,
-                    route=route,
-                    status=status,
-                    duration_ms=round(duration_s * 1e3, 3),
-                    complete=UNSET if self.ended else False,
-                )
-            )
+    def account(self, outer: Outer) -> None:
+        """Count the request and log it."""
+        outer.account(
+            self.method,
+            self.scope.get("path_template") or NO_ROUTE,
+            self.status or 499,  # cancelled before an answer began: the client left, or we are shutting down
+            started_at=self.started_at,
+            request_id=self.context["request_id"],
+            trace_id=self.context.get("trace_id", UNSET),
+            complete=UNSET if self.ended else False,
+        )

@@ -163,7 +163,7 @@ class Transactor:
         try:
             outcomes = await group.decide(units, load)
         except HeadMoved as moved:
-            self._looking_groups = LOOKING_AFTER_A_MISS
+            self._look_for(LOOKING_AFTER_A_MISS)
             raise Doubt(str(moved)) from moved
         except Doubt:
             self._look_for(sum(len(unit.proposals) for unit in units))

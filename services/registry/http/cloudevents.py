@@ -1,7 +1,7 @@
 """CloudEvents as they are posted: JSON, binary mode, and what of their attributes the registry keeps."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import unquote
@@ -24,6 +24,7 @@ _TIMESTAMP = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]([01]\d|2[0-3]):[0-5]\d:([0-5]\d|60)(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
 )
 P = TypeVar("P")
+T = TypeVar("T")
 
 
 class PostedEvent(msgspec.Struct, kw_only=True):
@@ -80,7 +81,7 @@ def from_batch(content: bytes) -> list[PostedEvent | Problem]:
     plain = _plainly(_many, content) or ()
     events = [event for one in plain if (event := _event(one)) is not None]
     if not events or len(events) < len(plain):
-        return [_event_or_problem(item) for item in strict_json.items(content)]
+        return [event_or_problem(from_json, item) for item in strict_json.items(content)]
     return [*events]
 
 
@@ -121,11 +122,12 @@ def _event(plain: _Plain) -> PostedEvent | None:
     )
 
 
-def _event_or_problem(item: Any) -> PostedEvent | Problem:
+def event_or_problem(read: Callable[[T], PostedEvent], item: T | Problem) -> PostedEvent | Problem:
+    """What is read of one item among many, or what is wrong with it."""
     if isinstance(item, Problem):
         return item
     try:
-        return from_json(item)
+        return read(item)
     except Problem as problem:
         return problem
 

@@ -22,6 +22,7 @@ from services.registry.http.cloudevents import (
     NDJSON,
     STRUCTURED,
     PostedEvent,
+    event_or_problem,
     from_batch,
     from_content,
     media_type,
@@ -149,7 +150,7 @@ async def _enqueue(
             for first in range(0, len(some), UNIT_PROPOSALS_MAX):
                 proposals: list[Proposal] = []
                 for line in some[first : first + UNIT_PROPOSALS_MAX]:
-                    proposals.append(_proposal(_event(line), caller))
+                    proposals.append(_proposal(event_or_problem(from_content, line), caller))
                     if len(proposals) % LINES_AT_ONCE == 0:
                         await asyncio.sleep(0)
                 if before is not None:
@@ -158,15 +159,6 @@ async def _enqueue(
                 enqueued.put_nowait(last)
     finally:
         enqueued.put_nowait(None)
-
-
-def _event(line: Line) -> PostedEvent | Problem:
-    if isinstance(line, Problem):
-        return line
-    try:
-        return from_content(line)
-    except Problem as problem:
-        return problem
 
 
 def _proposal(event: PostedEvent | Problem, caller: Caller) -> Proposal:

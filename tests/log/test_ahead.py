@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import asyncpg
 import pytest
 
 from contracts.facts import JuryHeld
@@ -21,59 +20,10 @@ from services.log.transaction import LOOKING_AFTER_A_MISS
 from services.log.writer import AHEAD_PROPOSALS_MIN, LogWriter
 from services.registry.domain.persons import PersonToRectify, PersonToRegister
 from tests.log.conftest import MakeWriter, jury, objective, posted
+from tests.log.gate import Gate
 
 MANY = 2 * AHEAD_PROPOSALS_MIN
 """So many that half of them are decided while the others are put."""
-
-
-class Gate:
-    """Holds back the puts of groups that trust, or their answers; counts what is read meanwhile."""
-
-    def __init__(self) -> None:
-        self.closed = False
-        self.answers = False
-        self.reads: asyncio.Event | None = None
-        self.held: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
-        self.reads_meanwhile = 0
-        self.put_sizes: list[int] = []
-
-    def connection(self) -> type[asyncpg.Connection]:
-        gate = self
-
-        class Gated(asyncpg.Connection):  # type: ignore[misc]
-            async def fetch(self, query: str, *args: Any, **kwargs: Any) -> Any:
-                if "AS what" in query:
-                    gate.reads_meanwhile += gate.closed
-                    if gate.reads is not None:
-                        await gate.reads.wait()
-                return await super().fetch(query, *args, **kwargs)
-
-            async def fetchval(self, query: str, *args: Any, **kwargs: Any) -> Any:
-                if "THEN NULL" in query:
-                    gate.put_sizes.append(len(args[2]))
-                    if gate.answers:
-                        answer = await super().fetchval(query, *args, **kwargs)
-                        await gate.pass_()
-                        return answer
-                    await gate.pass_()
-                return await super().fetchval(query, *args, **kwargs)
-
-        return Gated
-
-    async def pass_(self) -> None:
-        if self.closed:
-            passing = asyncio.get_running_loop().create_future()
-            self.held.put_nowait(passing)
-            await passing
-
-    @asynccontextmanager
-    async def holding(self, *, answers: bool = False) -> AsyncIterator[asyncio.Future[None]]:
-        """The next put is held back in here, before it is sent or before it is answered. It may be told to fail."""
-        self.closed, self.answers = True, answers
-        yield (passing := await self.held.get())
-        self.closed = False
-        if not passing.done():
-            passing.set_result(None)
 
 
 @pytest.fixture
@@ -306,6 +256,19 @@ async def test_nobody_decides_while_it_is_found_out_what_became_of_a_group(
     assert await reader.head() == head + MANY
 
 
+@asynccontextmanager
+async def a_group_behind(
+    writer: LogWriter, gate: Gate
+) -> AsyncIterator[tuple[list[asyncio.Task[Recorded]], list[asyncio.Task[Recorded]]]]:
+    """A group of one is held back, and one of many is decided behind it, as long as this lasts."""
+    decided: list[bytes] = []
+    first = appends(writer, [objective()])
+    async with gate.holding():
+        later = appends(writer, [counting(objective(), decided) for _ in range(MANY)])
+        await until(lambda: len(decided) == MANY)
+        yield first, later
+
+
 async def registered(writer: LogWriter) -> list[str]:
     """Persons whom another writer has registered."""
     persons = [str(uuid.uuid4()) for _ in range(MANY)]
@@ -320,12 +283,9 @@ def rectified(person_id: str, time: int) -> Proposal:
 async def test_a_writer_that_stops_with_a_group_behind_answers_all(
     make_writer: MakeWriter, gate: Gate, reader: LogReader
 ) -> None:
-    writer, decided = await trusting(make_writer, gate), list[bytes]()
+    writer = await trusting(make_writer, gate)
     async with asyncio.timeout(20):
-        first = appends(writer, [objective()])
-        async with gate.holding():
-            later = appends(writer, [counting(objective(), decided) for _ in range(MANY)])
-            await until(lambda: len(decided) == MANY)
+        async with a_group_behind(writer, gate) as (first, later):
             queued = appends(writer, [objective()])
             await until(lambda: writer._queued == 1)
             await writer.__aexit__(None, None, None)
@@ -337,12 +297,9 @@ async def test_a_writer_that_stops_with_a_group_behind_answers_all(
 async def test_a_caller_that_goes_away_while_its_event_waits_to_be_put_does_not_harm_its_group(
     make_writer: MakeWriter, gate: Gate, reader: LogReader
 ) -> None:
-    writer, decided = await trusting(make_writer, gate), list[bytes]()
+    writer = await trusting(make_writer, gate)
     async with asyncio.timeout(20):
-        first = appends(writer, [objective()])
-        async with gate.holding():
-            later = appends(writer, [counting(objective(), decided) for _ in range(MANY)])
-            await until(lambda: len(decided) == MANY)
+        async with a_group_behind(writer, gate) as (first, later):
             later[3].cancel()
         answers = await asyncio.gather(*first, *later, return_exceptions=True)
     assert [type(answer) for answer in answers].count(Recorded) == MANY

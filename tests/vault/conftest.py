@@ -3,10 +3,11 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import asyncpg
@@ -58,11 +59,16 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def site_at(url: str, folder: Path, **options: Any) -> AsyncIterator[Site]:
-    """A vault as a process has it; it has not begun yet. options: asyncpg's, for each of its connections."""
-    connect = partial(asyncpg.connect, url, server_settings=CONNECTION_SETTINGS, **options)
+async def site_at(
+    url: str, folder: Path, settings: Mapping[str, str] = MappingProxyType({}), **options: Any
+) -> AsyncIterator[Site]:
+    """A vault as a process has it; it has not begun yet.
+
+    settings: PostgreSQL's, options: asyncpg's, for each of its connections.
+    """
+    connect = partial(asyncpg.connect, url, server_settings={**CONNECTION_SETTINGS, **settings}, **options)
     async with (
-        asyncpg.create_pool(url, min_size=0, max_size=10, **options) as pool,
+        asyncpg.create_pool(url, min_size=0, max_size=10, server_settings=dict(settings), **options) as pool,
         LogWriter(connect, Reference()) as log,
     ):
         ring = KeyRing(folder=folder)

@@ -1,4 +1,8 @@
-"""Processes that end at a statement: forked from one that has imported everything, and really killed."""
+"""Processes that end at a statement: forked from one that has imported everything, and really killed.
+
+A statement that was on its way when its process died may still be done by the server, and committed: whoever looks at
+what came of it waits until the sessions of the dead have ended.
+"""
 
 import asyncio
 import multiprocessing
@@ -21,6 +25,10 @@ _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.vault.kills"])
 
 JOIN_S = 30.0
+SESSIONS_END_S = 30.0
+
+_KILLED = "tests of kills"
+_SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1"
 
 _WRITES = re.compile(r"INSERT INTO vault|UPDATE vault|DELETE FROM vault|COMMIT|log\.put")
 
@@ -71,7 +79,9 @@ def _child(
 ) -> None:
     async def run() -> None:
         statements = _Statements()
-        async with site_at(url, folder, connection_class=_counted_by(statements)) as site:
+        async with site_at(
+            url, folder, {"application_name": _KILLED}, connection_class=_counted_by(statements)
+        ) as site:
             if begin:
                 await site.vault.begin()
             statements.stop_at, statements.answered = stop_at, answered
@@ -85,11 +95,23 @@ async def killed_at(
 ) -> bool:
     """Run the work in a process that is killed at its writing statement number `stop_at`, answered or on its way.
 
-    False: the work has no such statement. begin: the vault begins before the work does.
+    When this returns, the server has ended whatever the process had begun. False: the work has no such statement.
+    begin: the vault begins before the work does.
     """
     process = _forks.Process(target=_child, args=(url, folder, work, arguments, stop_at, answered, begin))
     process.start()
     await asyncio.to_thread(process.join, JOIN_S)
     code = process.exitcode
     assert code in (0, -signal.SIGKILL), f"the process ended with {code}"
+    await _sessions_ended(url)
     return code != 0
+
+
+async def _sessions_ended(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        async with asyncio.timeout(SESSIONS_END_S):
+            while await connection.fetchval(_SESSIONS, _KILLED):  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.01)
+    finally:
+        await connection.close()

@@ -275,11 +275,14 @@ class Transactor:
 
         Raises HeadMoved when the log is not what it was decided on, Doubt when that will not be.
         """
-        heads = self._recorded.head, group.head
-        seen = await self._read(connection, [], wanted)
-        if group.layer.forgotten:
-            raise Doubt("a group before this one was not recorded as it was decided")
-        if seen.head not in heads:
+        while True:
+            head = self._recorded.head
+            seen = await self._read(connection, [], wanted)
+            if group.layer.forgotten:
+                raise Doubt("a group before this one was not recorded as it was decided")
+            if head == self._recorded.head or seen.head != head:
+                break  # else read again: of what was recorded since, only that is known whose tags had been read
+        if seen.head not in (self._recorded.head, group.head):
             raise HeadMoved(f"expected head {group.head}, found {seen.head}")
         group.boundary.load(wanted, seen.events)
 

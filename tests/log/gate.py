@@ -9,14 +9,16 @@ import asyncpg
 
 
 class Gate:
-    """Holds back the puts of groups that trust, or their answers; counts what is read meanwhile."""
+    """Holds back the puts of groups that trust, and what is read meanwhile; or the answers to them."""
 
     def __init__(self) -> None:
         self.closed = False
         self.answers = False
         self.reads: asyncio.Event | None = None
+        self.read_answers: asyncio.Event | None = None
         self.held: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
         self.reads_meanwhile = 0
+        self.reads_answered = 0
         self.put_sizes: list[int] = []
 
     def connection(self) -> type[asyncpg.Connection]:
@@ -28,7 +30,11 @@ class Gate:
                     gate.reads_meanwhile += gate.closed
                     if gate.reads is not None:
                         await gate.reads.wait()
-                return await super().fetch(query, *args, **kwargs)
+                answer = await super().fetch(query, *args, **kwargs)
+                if "AS what" in query and gate.read_answers is not None:
+                    gate.reads_answered += 1
+                    await gate.read_answers.wait()
+                return answer
 
             async def fetchval(self, query: str, *args: Any, **kwargs: Any) -> Any:
                 if "THEN NULL" in query:

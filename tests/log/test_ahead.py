@@ -6,11 +6,15 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import date
 from typing import Any
 
 import pytest
+from eventsourcing.dcb.domain import Selector, Slice
+from eventsourcing.domain import event
 
-from contracts.facts import JuryHeld
+from contracts.facts import Fact, JuryHeld, RegistrationClosed
+from contracts.facts import fact as tags
 from contracts.problems import IdempotencyConflict, Problem, Unavailable
 from contracts.refusals import JuryExists
 from services.embedded.readiness import wait_until
@@ -50,6 +54,12 @@ def counting(proposal: Proposal, decided: list[bytes]) -> Proposal:
         return proposal.decide(circumstances)
 
     return Proposal(decide, proposal.encode, proposal.key, proposal.content)
+
+
+def deciding(decide: Callable[[], Slice[Fact]]) -> Proposal:
+    """A proposal that is decided by such slices."""
+    any_ = objective()
+    return Proposal(lambda _: decide(), any_.encode, any_.key, any_.content)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -191,6 +201,59 @@ async def test_what_is_not_known_is_read_while_a_group_is_put(
         recorded = await asyncio.gather(*first, *later)
     assert [r.position for r in recorded] == list(range(head + 1, head + MANY + 2))
     assert gate.put_sizes[-1] == MANY
+
+
+class Closing(Slice[Fact]):
+    """Closes a registration without a look at its person, or else notes what has happened to that person's."""
+
+    def __init__(self, person_id: str, closings: list[int] | None = None) -> None:
+        self._person_id = person_id
+        self._closings = closings
+        self._positions: list[int] = []
+        self._registration_id = str(uuid.uuid4())
+
+    def consistency_boundary(self) -> Selector:
+        tag = tags.registration(self._registration_id) if self._closings is None else tags.person(self._person_id)
+        return Selector(types=(RegistrationClosed,), tags=(tag,))
+
+    @event(RegistrationClosed)
+    def _(self) -> None:
+        self._positions.append(self.last_known_position or 0)
+
+    def execute(self) -> None:
+        if self._closings is not None:
+            self._closings[:] = self._positions
+        self.trigger_event(
+            RegistrationClosed,
+            registration_id=self._registration_id,
+            reason="WITHDRAWN",
+            closed_on=date(2020, 1, 1),
+            person_id=self._person_id,
+            certification_id="cqpm-1",
+        )
+
+
+async def test_what_was_read_without_a_group_that_is_recorded_by_then_is_read_again(
+    make_writer: MakeWriter, gate: Gate, reader: LogReader
+) -> None:
+    """Of the facts of that group only those are kept whose tags were read before."""
+    writer = await trusting(make_writer, gate)
+    person_id, closings = str(uuid.uuid4()), list[int]()
+    gate.read_answers = asyncio.Event()
+    async with asyncio.timeout(20):
+        gate.read_answers.set()
+        first = appends(writer, [deciding(lambda: Closing(person_id))])
+        async with gate.holding():
+            gate.read_answers.clear()
+            answered = gate.reads_answered
+            later = appends(
+                writer, [deciding(lambda: Closing(person_id, closings)), *(objective() for _ in range(MANY))]
+            )
+            await until(lambda: gate.reads_answered > answered)
+        (recorded,) = await asyncio.gather(*first)
+        gate.read_answers.set()
+        await asyncio.gather(*later)
+    assert closings == [recorded.position]
 
 
 async def test_what_is_read_while_another_writer_comes_between_is_not_used(

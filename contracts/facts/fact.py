@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import date
 from functools import cache
 from operator import attrgetter
-from typing import Annotated, Any, ClassVar, Self, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 
 import msgspec
 from eventsourcing.dcb import domain
@@ -78,10 +78,13 @@ class Fact(Part, domain.Decision, frozen=True, kw_only=True):
     def as_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.__struct_fields__}
 
-    def mutate(self, obj: Any) -> Any:
+    def fold_into(self, folding: domain.Slice[Any]) -> None:
         """Let a slice's handler for this fact, if it has one, fold it."""
-        if (fold := _handler(cast("MetaPerspective", type(obj)), type(self))) is not None:
-            fold(obj, self)
+        if (fold := _handler(type(folding), type(self))) is not None:
+            fold(folding, self)
+
+    def mutate(self, obj: Any) -> Any:
+        """The library asks this of what a slice has just said. It is done then: what it says is folded by others."""
         return obj
 
 

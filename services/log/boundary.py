@@ -11,6 +11,7 @@ from itertools import islice
 from operator import attrgetter
 from typing import Any, NamedTuple
 
+import msgspec
 from eventsourcing.dcb.domain import Selector, Slice
 
 from contracts.boundaries import FIXED, KEPT, Unused
@@ -42,7 +43,7 @@ KEPT_FROM = 8
 _position = attrgetter("position")
 
 
-class Folded(NamedTuple):
+class Folded(msgspec.Struct, frozen=True):
     """A slice that has folded the boundary it wants; or nothing yet, where some of that is missing."""
 
     slice: Slice[Fact]
@@ -83,33 +84,47 @@ def wanted_by(folded: Slice[Fact]) -> Wanted:
     wanted: Wanted = {}
     for selector in (boundary,) if isinstance(boundary, Selector) else boundary:
         (tag,) = selector.tags
-        wanted[tag] = wanted.get(tag, 0) | _bits(tuple(selector.types))
-        if isinstance(selector, Unused):
-            wanted[tag] |= UNUSED
+        bits = _bits(tuple(selector.types))
+        wanted[tag] = wanted.get(tag, 0) | (bits | UNUSED if isinstance(selector, Unused) else bits)
     return wanted
+
+
+class Kept(NamedTuple):
+    """What so many facts of a thing, as far as they have these bits, have made in a slice of this type."""
+
+    slice_type: type[Slice[Fact]]
+    bits: int
+    facts: int
+    members: tuple[Any, ...]
+
+
+class Thing(msgspec.Struct, gc=False):
+    """What is known of that which has a tag. Refers to nothing that refers back (`Placed`).
+
+    read: the types of which all facts are known, none as long as nothing was read. facts: in order. pending: how many
+    of them, the last ones, are not known to be recorded. used: anew since it was last looked for things to drop.
+    """
+
+    tag: str
+    read: int = 0
+    facts: list[Placed] = msgspec.field(default_factory=list)
+    pending: int = 0
+    kept: Kept | None = None
+    used: bool = False
 
 
 @dataclass(slots=True, eq=False)
 class Layer:
     """What one group has decided and assumed, as long as that is not known to be recorded.
 
-    journal: the tags of its facts, in order. touched: how many facts of each. assumed: tags taken to be unused.
-    forgotten: it is no longer a part of the boundary.
+    journal: the things that its facts are about, in order. touched: the tags of its facts, and of those that were
+    forgotten again. assumed: tags taken to be unused. forgotten: it is no longer a part of the boundary.
     """
 
-    journal: list[str] = field(default_factory=list)
-    touched: dict[str, int] = field(default_factory=dict)
+    journal: list[Thing] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
     assumed: list[str] = field(default_factory=list)
     forgotten: bool = False
-
-
-class Kept(NamedTuple):
-    """What so many facts of a tag, as far as they have these bits, have made in a slice of this type."""
-
-    slice_type: type[Slice[Fact]]
-    bits: int
-    facts: int
-    members: tuple[Any, ...]
 
 
 class Mark(NamedTuple):
@@ -130,9 +145,7 @@ class Boundary:
 
     def __init__(self) -> None:
         self.assuming = False
-        self._read: Wanted = {}
-        self._facts: dict[str, list[Placed]] = {}
-        self._kept: dict[str, Kept] = {}
+        self._things: dict[str, Thing] = {}
         self._layers: list[Layer] = []
         self._size = 0
 
@@ -150,75 +163,95 @@ class Boundary:
         folded, wanted = (begun.slice, begun.wanted) if begun else (make(), None)
         wanted = wanted_by(folded) if wanted is None else wanted
         while True:
-            missing = {tag: bits for tag, bits in wanted.items() if bits & ~self._read.get(tag, UNUSED)}
-            if self.assuming and missing:
-                missing = self._not_assumed(missing)
-            if missing or not self._replay(folded, wanted) or getattr(folded, FIXED, False):
+            known, missing = self._known(wanted)
+            if missing or not self._replay(folded, known) or getattr(folded, FIXED, False):
                 return Folded(folded, wanted, missing)
             grown = wanted_by(folded)
             if grown == wanted:
                 return Folded(folded, wanted, missing)
             folded, wanted = make(), grown
 
-    def _not_assumed(self, missing: Wanted) -> Wanted:
-        """What is missing still when all that should be unused is."""
-        assumed = [tag for tag, bits in missing.items() if bits & UNUSED and tag not in self._read]
-        self._read.update(dict.fromkeys(assumed, EVERY))
-        self._layers[-1].assumed += assumed
-        return {tag: bits for tag, bits in missing.items() if tag not in assumed}
+    def _known(self, wanted: Wanted) -> tuple[list[tuple[Thing, int]], Wanted]:
+        """The things that have facts, with the types wanted of each; and what is missing."""
+        known: list[tuple[Thing, int]] = []
+        missing: Wanted = {}
+        for tag, bits in wanted.items():
+            thing = self._things.get(tag)
+            if thing is None or bits & ~(thing.read | UNUSED):
+                if self.assuming and bits & UNUSED and (thing is None or not thing.read):
+                    thing = self._assumed(tag)
+                else:
+                    missing[tag] = bits
+                    continue
+            if thing.facts:
+                known.append((thing, bits))
+        return known, missing
 
-    def _replay(self, folded: Slice[Fact], wanted: Wanted) -> bool:
+    def _assumed(self, tag: str) -> Thing:
+        """The thing that has this tag, taken to be unused."""
+        thing = self._thing(tag)
+        thing.read = EVERY
+        self._layers[-1].assumed.append(tag)
+        return thing
+
+    def _thing(self, tag: str) -> Thing:
+        thing = self._things.get(tag)
+        if thing is None:
+            thing = self._things[tag] = Thing(tag)
+        return thing
+
+    def _replay(self, folded: Slice[Fact], known: list[tuple[Thing, int]]) -> bool:
         """Let the slice fold the facts it wants, in order; whether there were any."""
-        known = [(tag, facts) for tag in wanted if (facts := self._facts.get(tag))]
         if len(known) == 1:
-            ((tag, facts),) = known
-            return self._replay_one(folded, tag, facts, wanted[tag])
+            return self._replay_one(folded, *known[0])
         found = {
             placed.position: placed.fact
-            for tag, facts in known
-            for placed in facts
-            if _types(wanted[tag])[type(placed.fact)]
+            for thing, bits in known
+            for placed in thing.facts
+            if _types(bits)[type(placed.fact)]
         }
         for position in sorted(found):
             folded.last_known_position = position
-            found[position].mutate(folded)
+            found[position].fold_into(folded)
         return bool(found)
 
-    def _replay_one(self, folded: Slice[Fact], tag: str, facts: list[Placed], bits: int) -> bool:
-        """As `_replay`, for the facts of one tag: from where a slice like this one came to, if that was kept."""
+    def _replay_one(self, folded: Slice[Fact], thing: Thing, bits: int) -> bool:
+        """As `_replay`, for the facts of one thing: from where a slice like this one came to, if that was kept."""
+        facts, after = thing.facts, 0
         names: tuple[str, ...] = getattr(folded, KEPT, ())
-        kept = self._kept.get(tag) if names else None
-        if kept is None or kept[:2] != (type(folded), bits):
-            kept = Kept(type(folded), bits, 0, ())
-        for name, member in zip(names, kept.members, strict=False):
-            setattr(folded, name, member)
-        types, any_ = _types(bits), kept.facts > 0
-        for placed in facts[kept.facts :] if kept.facts else facts:
+        if names and (kept := thing.kept) is not None and kept[:2] == (type(folded), bits):
+            after = kept.facts
+            for name, member in zip(names, kept.members, strict=True):
+                setattr(folded, name, member)
+        types, any_ = _types(bits), after > 0
+        for placed in facts[after:] if after else facts:
             if types[type(placed.fact)]:
                 any_ = True
                 folded.last_known_position = placed.position
-                placed.fact.mutate(folded)
+                placed.fact.fold_into(folded)
         if names and len(facts) >= KEPT_FROM:
-            self._drop_kept(tag)
-            self._kept[tag] = kept._replace(facts=len(facts), members=tuple(getattr(folded, name) for name in names))
+            self._drop_kept(thing)
+            thing.kept = Kept(type(folded), bits, len(facts), tuple(getattr(folded, name) for name in names))
             self._size += len(facts)
         return any_
 
-    def _drop_kept(self, tag: str) -> None:
-        if (kept := self._kept.pop(tag, None)) is not None:
-            self._size -= kept.facts
+    def _drop_kept(self, thing: Thing) -> None:
+        if thing.kept is not None:
+            self._size -= thing.kept.facts
+            thing.kept = None
 
     def prefetch(self, makes: Mapping[int, Make], begun: dict[int, Folded]) -> Wanted:
         """Fold all that can be folded, into `begun`, and say what is missing. What cannot be made, its turn tells."""
         missing: Wanted = {}
         for name, make in makes.items():
-            if name in begun and not begun[name].missing:
+            early = begun.get(name)
+            if early is not None and not early.missing:
                 continue
             try:
-                begun[name] = self.fold(make, begun.get(name))
+                begun[name] = early = self.fold(make, early)
             except (Problem, *BUGS):
                 continue
-            for tag, bits in begun[name].missing.items():
+            for tag, bits in early.missing.items():
                 missing[tag] = missing.get(tag, 0) | bits
         return missing
 
@@ -228,28 +261,31 @@ class Boundary:
         for tag, placed in read:
             found.setdefault(tag, []).append(placed)
         for tag, bits in wanted.items():
-            self._read[tag] = self._read.pop(tag, UNUSED) | bits
+            thing = self._thing(tag)
+            thing.used = thing.read != 0
+            thing.read |= bits | UNUSED
+            self._drop_kept(thing)
             facts = found.get(tag, [])
-            self._drop_kept(tag)
-            if before := self._facts.pop(tag, None):  # of other types, or decided by the group: some may be read anew
-                self._size -= len(before)
+            if before := thing.facts:  # of other types, or decided by the group: some may be read anew
                 facts = sorted({placed.position: placed for placed in before + facts}.values(), key=_position)
-            if facts:
-                self._facts[tag] = facts
-                self._size += len(facts)
+            thing.facts = facts
+            self._size += len(facts) - len(before)
 
     def add(self, position: int, fact: Fact, tags: Sequence[str]) -> None:
         """A fact that the group has decided: those after it see it."""
         layer, placed = self._layers[-1], Placed(position, fact)
         for tag in tags:
-            self._facts.setdefault(tag, []).append(placed)
-            layer.touched[tag] = layer.touched.get(tag, 0) + 1
-        layer.journal.extend(tags)
+            thing = self._thing(tag)
+            thing.used = bool(thing.facts)
+            thing.facts.append(placed)
+            thing.pending += 1
+            layer.journal.append(thing)
+        layer.touched.update(tags)
         self._size += len(tags)
 
     def touched(self, wanted: Wanted) -> bool:
         """Whether the group has decided a fact with one of these tags, be it one that was forgotten again."""
-        return not self._layers[-1].touched.keys().isdisjoint(wanted)
+        return not self._layers[-1].touched.isdisjoint(wanted)
 
     def mark(self) -> Mark:
         """A point to which `rewind` can return."""
@@ -259,48 +295,50 @@ class Boundary:
         """Forget what the group has decided and assumed since the mark."""
         layer = self._layers[-1]
         while len(layer.journal) > mark.facts:
-            tag = layer.journal.pop()
-            self._facts[tag].pop()
-            self._drop_kept(tag)
-            layer.touched[tag] -= 1
+            thing = layer.journal.pop()
+            thing.facts.pop()
+            thing.pending -= 1
             self._size -= 1
+            self._drop_kept(thing)
+            self._drop_unread(thing)
         for tag in layer.assumed[mark.assumed :]:
-            self._read.pop(tag, None)
+            if (assumed := self._things.get(tag)) is not None:
+                assumed.read = 0
+                self._drop_unread(assumed)
         del layer.assumed[mark.assumed :]
 
     def forget(self) -> None:
         """Nothing was written: of what the groups have decided or assumed nothing is so."""
         while self._layers:
             self.rewind(Mark(0, 0))
-            layer = self._layers.pop()
-            layer.forgotten = True
-            self._drop_unread(layer.touched)
+            self._layers.pop().forgotten = True
 
     def keep(self, recorded: Layer, facts_max: int) -> None:
         """This group is recorded: keep what is known whole, up to about so many facts, of the tags used last."""
-        del self._layers[: self._layers.index(recorded) + 1]
-        self._drop_unread(recorded.touched)
-        for tag in recorded.touched:
-            if (bits := self._read.pop(tag, None)) is not None:
-                self._read[tag] = bits
-        while self._size + len(self._read) > facts_max:
-            oldest = [tag for tag in islice(self._read, DROPPED_AT_ONCE) if not self._decided(tag)]
-            if not oldest:
-                break
-            for tag in oldest:
-                self._drop(tag)
-                del self._read[tag]
+        ended = self._layers.index(recorded) + 1
+        for layer in self._layers[:ended]:
+            for thing in layer.journal:
+                thing.pending -= 1
+                self._drop_unread(thing)
+        del self._layers[:ended]
+        if self._size + len(self._things) > facts_max:
+            self._drop_some()
 
-    def _drop_unread(self, tags: Iterable[str]) -> None:
-        """Facts of these tags are not kept where those before them were never read."""
-        for tag in tags:
-            if tag not in self._read and not self._decided(tag):
-                self._drop(tag)
+    def _drop_some(self) -> None:
+        """Of the things that have been known longest drop those not used anew: those have another turn, as the last."""
+        for thing in list(islice(self._things.values(), DROPPED_AT_ONCE)):
+            if thing.used or thing.pending:
+                thing.used = False
+                self._things[thing.tag] = self._things.pop(thing.tag)
+            else:
+                self._drop(thing)
 
-    def _drop(self, tag: str) -> None:
-        self._size -= len(self._facts.pop(tag, ()))
-        self._drop_kept(tag)
+    def _drop_unread(self, thing: Thing) -> None:
+        """Facts are not kept where those before them were never read, once all are recorded."""
+        if not thing.read and not thing.pending:
+            self._drop(thing)
 
-    def _decided(self, tag: str) -> bool:
-        """Whether a group that is not known to be recorded has decided facts with this tag."""
-        return any(layer.touched.get(tag) for layer in self._layers)
+    def _drop(self, thing: Thing) -> None:
+        self._drop_kept(thing)
+        self._size -= len(thing.facts)
+        del self._things[thing.tag]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from eventsourcing.dcb.domain import Slice
+from msgspec import Struct
 
 from contracts.envelope import ENTRY_BYTES_MAX
 from contracts.facts import Fact
@@ -28,16 +29,14 @@ class Doubt(Exception):
     """What was assumed may not be so: the log must be looked at before this group is answered. Nothing was written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(Struct, frozen=True):
     """What is recorded under a key. content: None where only the bytes are known (`restoring`)."""
 
     content: bytes | None
     recorded: Recorded
 
 
-@dataclass(slots=True)
-class Append:
+class Append(Struct, frozen=True):
     """An event that the group will write."""
 
     fact: Fact

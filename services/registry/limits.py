@@ -83,7 +83,7 @@ class LimitedDecision(Slice[Fact]):
         elif self._registration_id is None and _is_of(fact, self._command):
             self._registration_id = fact.registration_id
         self._decision.last_known_position = self.last_known_position
-        fact.mutate(self._decision)
+        fact.fold_into(self._decision)
 
     def execute(self) -> None:
         inscription = self._inscriptions.get(self._registration_id or "")

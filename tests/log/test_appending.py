@@ -82,13 +82,7 @@ async def test_a_bug_in_a_decision_fails_its_own_command_only(writer: LogWriter,
 
 async def test_an_event_beyond_the_limit_is_refused_and_leaves_no_gap(writer: LogWriter) -> None:
     small = objective()
-
-    def huge(fact: Fact, position: int, recorded_at: datetime) -> bytes:
-        return encode(
-            Envelope(id="x" * ENTRY_BYTES_MAX, source="urn:test", authid="tests"), fact, position, recorded_at
-        )
-
-    outcomes = await writer.append([Proposal(small.decide, huge, b"k" * 32, b"c" * 32), small])
+    outcomes = await writer.append([too_large(small), small])
     assert isinstance(outcomes[0], TooLarge)
     assert isinstance(outcomes[1], Recorded)
     assert outcomes[1].position == 1
@@ -170,6 +164,32 @@ async def test_of_a_refused_atomic_batch_nothing_remains_in_what_is_kept_of_a_pe
     assert isinstance(answers[0], RegistrationOverlaps)
     assert isinstance(answers[1], list)
     assert [type(outcome) for outcome in answers[1]] == [Recorded, RegistrationOverlaps]
+
+
+async def test_of_an_event_beyond_the_limit_nothing_remains_in_what_is_kept_of_a_person(
+    writer: LogWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """R6: a registration that is refused for its size is no open one."""
+    monkeypatch.setattr(boundary, "KEPT_FROM", 1)
+    person_id, certification_id = str(uuid.uuid4()), f"cqpm-{uuid.uuid4().hex[:8]}"
+    before = [
+        posted(PersonToRegister(person_id=person_id, identity_commitment="0" * 64)),
+        posted(certification(certification_id, 1)),
+    ]
+    tried = [too_large(registered(person_id, certification_id)), registered(person_id, certification_id)]
+    outcomes = await writer.append([*before, *tried])
+    assert [type(outcome) for outcome in outcomes] == [Recorded, Recorded, TooLarge, Recorded]
+
+
+def too_large(proposal: Proposal) -> Proposal:
+    """The same command under another id, whose event has more bytes than an event may have."""
+
+    def huge(fact: Fact, position: int, recorded_at: datetime) -> bytes:
+        return encode(
+            Envelope(id="x" * ENTRY_BYTES_MAX, source="urn:test", authid="tests"), fact, position, recorded_at
+        )
+
+    return Proposal(proposal.decide, huge, b"k" * 32, b"c" * 32)
 
 
 def registered(person_id: str, certification_id: str) -> Proposal:

@@ -113,7 +113,7 @@ class Decisions:
         read = self._recorder.read(query)
         for found in read:
             decision.last_known_position = found.position
-            decode(found.event.data, found.event.type).data.mutate(decision)
+            decode(found.event.data, found.event.type).data.fold_into(decision)
         decision.execute()
         (tagged,) = decision.collect_events()
         fact = tagged.decision

@@ -155,8 +155,10 @@ class RegisterCandidate(Slice[Fact]):
 
 def refuse_overlap(registered: CandidateRegistered, person: Person, reference: Reference) -> None:
     """Refuse beside another open registration with a bloc in common, or for the same certification (R6)."""
+    if not (others := person.open_registrations()):
+        return
     blocs = set(target_blocs(registered, reference))
-    for other in person.open_registrations():
+    for other in others:
         common = sorted(blocs & set(target_blocs(other.known, reference)))
         whole = "CERTIFICATION" in (registered.target, other.known.target)
         if common or (whole and other.known.certification_id == registered.certification_id):

@@ -79,12 +79,12 @@ def _all(groups: tuple[Types, ...]) -> Types:
 
 def selector(tag: str, *groups: Types) -> Selector:
     """A boundary over what happened to one thing, as far as it is of these types."""
-    return Selector(types=_all(groups), tags=(tag,))
+    return Selector(_all(groups), (tag,))
 
 
 def unused(tag: str, *groups: Types) -> Unused:
     """As `selector`, of a thing that must not be there yet."""
-    return Unused(types=_all(groups), tags=(tag,))
+    return Unused(_all(groups), (tag,))
 
 
 class Registration:

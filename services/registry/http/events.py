@@ -41,8 +41,11 @@ AnyRequest = Request[Any, Any, Any]
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
-def refuse_other_charsets(connection: AnyConnection, _: BaseRouteHandler) -> None:
-    """The guard that raises UnsupportedMediaType for a body that is not UTF-8, whoever posts it."""
+async def refuse_other_charsets(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """The guard that raises UnsupportedMediaType for a body that is not UTF-8, whoever posts it.
+
+    Not a plain function, for which Litestar takes a thread.
+    """
     media_type(connection.headers.get("content-type", ""))
 
 

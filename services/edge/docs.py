@@ -60,7 +60,7 @@ def docs_router(types: Sequence[Any]) -> Router:
     @get("/docs", include_in_schema=False)
     async def docs() -> Response[bytes]:
         headers = {"Content-Security-Policy": PAGE_POLICY}
-        return Response((STATIC / "docs.html").read_bytes(), media_type="text/html; charset=utf-8", headers=headers)
+        return Response((STATIC / "docs.html").read_bytes(), media_type="text/html", headers=headers)
 
     @get("/docs/static/{name:path}", include_in_schema=False)
     async def static(name: FromPath[str]) -> File:

@@ -37,7 +37,7 @@ dt {{ font-weight: bold; margin-top: 1rem; }}
 def _page(title: str, content: Iterable[str]) -> Response[str]:
     html = _PAGE.format(title=escape(title), content="\n".join(content))
     headers = {"Content-Security-Policy": PAGE_POLICY, "Cache-Control": "public, max-age=3600"}
-    return Response(html, media_type="text/html; charset=utf-8", headers=headers)
+    return Response(html, media_type="text/html", headers=headers)
 
 
 def _problem(entry: Entry) -> Iterable[str]:

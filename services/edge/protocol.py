@@ -4,6 +4,7 @@ The parser (llhttp, strict) refuses what could be read in two ways: both lengths
 """
 
 import asyncio
+import re
 from typing import Any
 
 from uvicorn.config import Config
@@ -28,8 +29,16 @@ HEAD_S = 10.0
 LATE_S = 0.05
 """How long a body may take to be all there for the express lane. Many clients send it apart from the head."""
 
+_WISH = re.compile(rb"(?i)\r\nupgrade:[^\r\n]*(?=\r\n)")
+"""The wish to go on in another protocol, as a field of a head. We have no other, so it is not heard (RFC 9110, section
+7.8); but the parser would take what follows the head for that protocol and lose the body. Java's client and
+`curl --http2` wish for HTTP/2 in their first request over plain TCP, whatever its method."""
+
 _SINGLE = frozenset({b"host", b"content-type"})
 """Fields of which each hop would believe its own, if there were two."""
+
+_BODY = frozenset({b"content-length", b"transfer-encoding"})
+"""Fields that announce a body."""
 
 
 class HeadRefusedError(Exception):
@@ -77,7 +86,8 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
-        super().data_received(data)
+        head_to_come = self._in_head or self._begun_at is None
+        super().data_received(_without_wish(data) if head_to_come else data)
         if self._received > HEAD_BYTES_MAX + self._body * (1 + FRAMING_MAX) and not self.transport.is_closing():
             self._refusal = _head_too_large()
             self.send_400_response("")
@@ -141,6 +151,8 @@ class Protocol(HttpToolsProtocol):
             self._refuse(_head_too_large())
         if len(single) != len(set(single)):
             self._refuse(Malformed("A header field of which there can be one is there twice."))
+        if self.parser.should_upgrade() and _BODY.intersection(name for name, _ in self.headers):
+            self._refuse(Malformed("The body of a request that asks for another protocol cannot be read."))
         if b"host" not in single and self.parser.get_http_version() == "1.1":
             self._refuse(Malformed("A request has a Host (RFC 9112, section 3.2)."))
 
@@ -155,6 +167,15 @@ class Protocol(HttpToolsProtocol):
         if cycle is None or cycle.response_complete or (cycle.more_body and not cycle.response_started):
             self.transport.write(_answer(problem))
         self.transport.close()
+
+
+def _without_wish(data: bytes) -> bytes:
+    """What came of a head, without the field Upgrade; what comes after the head stays as it is."""
+    end = data.find(b"\r\n\r\n")
+    head = data if end < 0 else data[: end + 2]
+    if b"pgrade" not in head and b"PGRADE" not in head:  # as all clients write it; spares most heads the search
+        return data
+    return _WISH.sub(b"", head) + data[len(head) :]
 
 
 def _head_too_large() -> HeadTooLarge:

@@ -26,6 +26,9 @@ _SETTLED = CLOCKS_AGREE + RECORDED_WITHIN
 _INSTANT = timedelta(microseconds=1)
 """Recorded times are no finer."""
 
+_LEAP_SECOND = re.compile(r"(?<=T[0-9]{2}:[0-9]{2}:)60(\.[0-9]+)?", re.IGNORECASE)
+"""RFC 3339 has it, clocks and recorded times do not."""
+
 _POSITION = re.compile("[0-9]{1,19}").fullmatch
 _Time = Annotated[datetime, Meta(tz=True)]
 
@@ -93,8 +96,9 @@ class Moments:
 def read_time(parameter: str, text: str, otherwise: str = "not") -> datetime:
     """The time that a parameter gives. Malformed: it is none."""
     try:
-        # An offset's plus sign that nobody escaped arrives as a blank.
-        return msgspec.convert(text.replace(" ", "+"), _Time).astimezone(UTC)
+        # An offset's plus sign that nobody escaped arrives as a blank. A leap second is the end of the one before it.
+        written = _LEAP_SECOND.sub("59.999999", text.replace(" ", "+"), count=1)
+        return msgspec.convert(written, _Time).astimezone(UTC)
     except (msgspec.ValidationError, OverflowError):  # the offset of a time in year 1 may lead out of the calendar
         detail = f"{parameter} is {otherwise} an RFC 3339 time."
         raise Malformed(detail, errors=[{"detail": detail, "parameter": parameter}]) from None

@@ -51,17 +51,19 @@ class Positions:
         return position or 0
 
     async def reached(self, view: str, position: int, *, wait_s: float = WAIT_S) -> None:
-        """Return when the view has reached the position; Unavailable when it has not after `wait_s`."""
+        """Return when the view has reached the position; Unavailable, with the one it is at, after `wait_s`."""
+        at: int | None = None
         try:
             async with asyncio.timeout(wait_s):
                 while True:
                     news = self._listener.news
-                    if await self.position(view) >= position:
+                    if (at := await self.position(view)) >= position:
                         return
                     await self._listener.wait(news)
         except TimeoutError:
             detail = f"Position {position} is not in the {'log' if view == LOG else 'view'} yet."
-            raise Unavailable(detail, position=position) from None
+            known = {} if at is None else {"position": at}
+            raise Unavailable(detail, wanted_position=position, **known) from None
 
     async def quiet(self, *, wait_s: float = WAIT_S) -> None:
         """Return once every group that is being committed now has been; Unavailable when one has not after `wait_s`."""

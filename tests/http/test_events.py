@@ -1,5 +1,6 @@
 """One event at a time: structured and binary mode, receipts, the CloudEvents SDK."""
 
+import gzip
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -111,6 +112,25 @@ async def test_malformed_binary_headers_are_refused(client: httpx2.AsyncClient, 
 async def test_the_media_type_has_parameters_and_no_case(client: httpx2.AsyncClient, content_type: str) -> None:
     content = msgspec.json.encode(objective())
     answer = await client.post("/v1/events", content=content, headers={"Content-Type": content_type})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "media_type",
+    ["application/cloudevents+json", "application/cloudevents-batch+json", "application/x-ndjson", "application/json"],
+)
+async def test_compressed_content_is_not_understood(client: httpx2.AsyncClient, media_type: str) -> None:
+    """Not malformed (400): the client may send the same as it is. No stream of bad lines either."""
+    posted = objective()
+    headers = {"Content-Type": media_type, "Content-Encoding": "gzip", "ce-id": posted["id"]}
+    answer = await client.post("/v1/events", content=gzip.compress(msgspec.json.encode(posted)), headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-media-type")
+    assert "gzip" in answer.json()["detail"]
+
+
+async def test_content_that_says_it_is_not_compressed_is_taken(client: httpx2.AsyncClient) -> None:
+    headers = {"Content-Type": "application/cloudevents+json", "Content-Encoding": "Identity"}
+    answer = await client.post("/v1/events", content=msgspec.json.encode(objective()), headers=headers)
     assert answer.status_code == 201
 
 

@@ -1,6 +1,7 @@
 """Persons: one civil identity is one person, and what identifies anybody stays in the vault."""
 
 import asyncio
+import gzip
 from datetime import UTC, date, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -244,6 +245,13 @@ async def test_a_long_identity_is_too_large(client: httpx2.AsyncClient) -> None:
 async def test_persons_are_posted_as_json(client: httpx2.AsyncClient) -> None:
     for content_type in ("text/plain", "application/cloudevents+json", "application/json; charset=latin-1"):
         answer = await client.post("/v1/persons", content=b"{}", headers={"Content-Type": content_type})
+        assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-media-type")
+
+
+async def test_a_compressed_identity_is_not_understood(client: httpx2.AsyncClient) -> None:
+    for media_type in ("application/json", "application/x-ndjson"):
+        headers = {"Content-Type": media_type, "Content-Encoding": "gzip"}
+        answer = await client.post("/v1/persons", content=gzip.compress(msgspec.json.encode(person())), headers=headers)
         assert (answer.status_code, answer.json()["type"]) == (415, "/problems/unsupported-media-type")
 
 

@@ -203,8 +203,12 @@ async def test_an_answer_waits_for_the_position_it_must_know(http: httpx.AsyncCl
 
 
 async def test_a_position_that_does_not_come_is_unavailable(http: httpx.AsyncClient) -> None:
-    answer = await http.get(CERTIFICATE, params={"min_position": HEAD + 1})
-    assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+    """What is not reached is not what `Registry-Position` says: a caller would take its own write for read."""
+    for wanted in ({"min_position": HEAD + 1}, {"as_of": HEAD + 1}):
+        answer = await http.get(CERTIFICATE, params=wanted)
+        assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+        assert answer.headers["Registry-Position"] == str(HEAD)
+        assert (answer.json()["position"], answer.json()["wanted_position"]) == (HEAD, HEAD + 1)
 
 
 async def test_a_history_is_the_stored_events_of_the_person_in_order(http: httpx.AsyncClient, log: FilledLog) -> None:

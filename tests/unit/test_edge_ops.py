@@ -127,7 +127,7 @@ async def test_the_document_tells_parameters_as_they_are_sent(client: httpx.Asyn
 
 async def test_the_docs_page_works_without_the_internet(client: httpx.AsyncClient) -> None:
     page = await client.get("/docs")
-    assert page.headers["content-type"].startswith("text/html")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "script-src 'self'" in page.headers["content-security-policy"]
     assert "://" not in page.text
     for address in re.findall(r'(?:src|href)="([^"]+)"', page.text):

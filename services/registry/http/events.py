@@ -41,17 +41,20 @@ AnyRequest = Request[Any, Any, Any]
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 
-async def refuse_other_charsets(connection: AnyConnection, _: BaseRouteHandler) -> None:
-    """The guard that raises UnsupportedMediaType for a body that is not UTF-8, whoever posts it.
+async def refuse_other_codings(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """The guard that raises UnsupportedMediaType for a body that is compressed or not UTF-8, whoever posts it.
 
     Not a plain function, for which Litestar takes a thread.
     """
     media_type(connection.headers.get("content-type", ""))
+    coding = connection.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        raise UnsupportedMediaType(f"The content coding {coding[:40]} is not understood; send the body as it is.")
 
 
 @post(
     "/v1/events",
-    guards=[refuse_other_charsets],
+    guards=[refuse_other_codings],
     operation_id="postEvents",
     summary="Record facts",
     tags=["Events"],

@@ -17,7 +17,7 @@ from services.edge.tokens import Caller, Requires
 from services.log.proposal import Recorded
 from services.registry.http import strict_json
 from services.registry.http.cloudevents import NDJSON, media_type
-from services.registry.http.events import read_body
+from services.registry.http.events import read_body, refuse_other_codings
 from services.registry.http.person_forms import (
     MERGE_PATCH,
     Merge,
@@ -44,7 +44,7 @@ _encoder = msgspec.json.Encoder()
     summary="Register persons",
     tags=["Persons"],
     status_code=201,
-    guards=[Requires("persons:write", about="caller")],
+    guards=[Requires("persons:write", about="caller"), refuse_other_codings],
     request_max_body_size=None,
     operation_class=PostPersons,
 )
@@ -84,7 +84,7 @@ async def get_person(person_id: FromPath[str], vault: NamedDependency[Vault]) ->
     operation_id="rectifyPerson",
     summary="Put an identity right",
     tags=["Persons"],
-    guards=[Requires("persons:admin")],
+    guards=[Requires("persons:admin"), refuse_other_codings],
     request_max_body_size=None,
     operation_class=PatchPerson,
     opt=problems(409, 410) | {SHOWS_IDENTITY: True},
@@ -115,7 +115,7 @@ async def rectify_person(
     summary="Two ids are one person",
     tags=["Persons"],
     status_code=200,
-    guards=[Requires("persons:admin")],
+    guards=[Requires("persons:admin"), refuse_other_codings],
     request_max_body_size=None,
     operation_class=MergePersons,
     opt=problems(409, 410, 422),

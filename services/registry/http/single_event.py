@@ -29,8 +29,8 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 EVENT_BYTES_MAX = 1 << 20
 
-_OTHERWISE = (b"prefer", b"expect")
-"""What asks for more than a receipt."""
+_OTHERWISE = (b"prefer", b"expect", b"content-encoding")
+"""What asks for more than a receipt, or may say that the body is not what it seems."""
 
 
 class SingleEvents:

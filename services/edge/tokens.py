@@ -64,7 +64,7 @@ class Caller(msgspec.Struct, frozen=True):
 
     def allows_source(self, source: str) -> bool:
         """Whether a prefix covers the source. A prefix ends at `:` or `/` or the end; the empty one covers any."""
-        return any(_covers(prefix, source) for prefix in self.sources)
+        return "" in self.sources or any(_covers(prefix, source) for prefix in self.sources)
 
     def require_source(self, source: str) -> None:
         """Raise SourceNotAllowed unless a prefix covers the source."""

@@ -196,7 +196,7 @@ class Group:
         return recorded
 
     def columns(self, type_ids: Mapping[str, int]) -> tuple[Any, ...]:
-        """The arguments of `log.put`, each a column of the group."""
+        """The arguments of `log.put`, each a column of the group; the tags a line each."""
         return (
             self.head,
             self.recorded_at,
@@ -204,7 +204,7 @@ class Group:
             [append.proposal.key for append in self.appends],
             [append.proposal.content for append in self.appends],
             [append.entry for append in self.appends],
-            [tag for append in self.appends for tag in append.tags],
+            "\n".join([tag for append in self.appends for tag in append.tags]),
             [ordinal for ordinal, append in enumerate(self.appends, 1) for _ in append.tags],
         )
 

@@ -53,20 +53,22 @@ CONNECTION_SETTINGS = {
 _BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(7420, 1)"
 
 # $1: keys, $2: tags, $3: for each tag the types wanted, as the sum of 2 ^ type.
-# What a group needs to know, of one snapshot. First the head (what 0), then the receipts under the keys (what 1), then
-# the events of the tags (what 2) by the tag's ordinal.
+# What a group needs to know, of one snapshot: the head, the receipts under the keys, and the events of the tags by the
+# tag's ordinal. In arrays, null where there are none: rows would cost the caller twice as much.
 _LOOK = """
-(SELECT 0 AS what, 0::bigint AS ordinal, position, recorded_at, type, NULL::bytea AS key, NULL::bytea AS content,
-        NULL::bytea AS entry
- FROM log.event ORDER BY position DESC LIMIT 1)
-UNION ALL
-SELECT 1, 0, e.position, NULL, e.type, e.key, e.content, e.entry
-FROM unnest($1::bytea[]) k(key) JOIN log.event e ON e.key = k.key
-UNION ALL
-SELECT 2, a.ordinal, e.position, NULL, e.type, NULL, NULL, e.entry
-FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY a(tag, types, ordinal)
-JOIN log.tag t ON t.tag = a.tag AND (a.types >> t.type) & 1 = 1
-JOIN log.event e ON e.position = t.position
+SELECT head.*, receipt.*, event.*
+FROM (SELECT) AS look
+LEFT JOIN (SELECT position, recorded_at FROM log.event ORDER BY position DESC LIMIT 1) head ON true
+CROSS JOIN (
+    SELECT array_agg(e.position), array_agg(e.type), array_agg(e.key), array_agg(e.content), array_agg(e.entry)
+    FROM unnest($1::bytea[]) k(key) JOIN log.event e ON e.key = k.key
+) receipt
+CROSS JOIN (
+    SELECT array_agg(e.position), array_agg(a.ordinal), array_agg(e.type), array_agg(e.entry)
+    FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY a(tag, types, ordinal)
+    JOIN log.tag t ON t.tag = a.tag AND (a.types >> t.type) & 1 = 1
+    JOIN log.event e ON e.position = t.position
+) event
 """
 
 # $1: the tag, $2: types as above, $3: after which position, $4: up to which.
@@ -79,14 +81,15 @@ ORDER BY e.position
 
 _BEGINNING = "SELECT recorded_at FROM log.event WHERE position = 1"
 
-# $9: how old the recorded time may be.
-_PUT = "SELECT log.put($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+# $7: the tags, a line each: as an array they would cost the caller more. $9: how old the recorded time may be.
+_PUT = "SELECT log.put($1, $2, $3, $4, $5, $6, string_to_array($7, E'\\n'), $8, $9)"
 
-# $10: tags. Null, and nothing is put, when one of them is used. The snapshot is older than the lock, but not older than
-# the head that is expected.
+# $10: tags, a line each. Null, and nothing is put, when one of them is used. The snapshot is older than the lock, but
+# not older than the head that is expected.
 _PUT_IF_UNUSED = """
-SELECT CASE WHEN EXISTS (SELECT FROM unnest($10::text[]) unused (tag) JOIN log.tag t ON t.tag = unused.tag) THEN NULL
-            ELSE log.put($1, $2, $3, $4, $5, $6, $7, $8, $9) END
+SELECT CASE WHEN EXISTS (
+    SELECT FROM unnest(string_to_array($10, E'\\n')) unused (tag) JOIN log.tag t ON t.tag = unused.tag
+) THEN NULL ELSE log.put($1, $2, $3, $4, $5, $6, string_to_array($7, E'\\n'), $8, $9) END
 """
 
 # A name that is known is passed over before it draws a number: those of all types must stay below 63.
@@ -175,9 +178,9 @@ class Transactor:
         """Record a group that trusts. Raises Doubt, or whatever the database raises, when it is not recorded or that
         is not known; then what was decided since is not so, and `forget` must be called."""
         if group.appends:
-            columns = group.columns(self._type_ids)
+            columns, assumed = group.columns(self._type_ids), "\n".join(group.layer.assumed)
             try:
-                head = await connection.fetchval(_PUT_IF_UNUSED, *columns, RECORDED_WITHIN, group.layer.assumed)
+                head = await connection.fetchval(_PUT_IF_UNUSED, *columns, RECORDED_WITHIN, assumed)
             except asyncpg.UniqueViolationError as repeat:
                 self._look_for(len(group.appends))
                 raise Doubt("a command is repeated") from repeat
@@ -288,20 +291,19 @@ class Transactor:
 
     async def _read(self, connection: asyncpg.Connection, keys: Sequence[bytes], wanted: Wanted) -> Seen:
         """One look at the log, in one statement."""
-        head, recorded_at = 0, self._recorded.recorded_at
-        receipts: dict[bytes, Receipt] = {}
-        events: list[tuple[str, Placed]] = []
-        tags = list(wanted)
-        rows: list[Any] = await connection.fetch(_LOOK, keys, tags, [self._mask(bits) for bits in wanted.values()])
-        for what, ordinal, position, at, type_id, key, content, entry in rows:
-            if what == 2:
-                events.append((tags[ordinal - 1], Placed(position, fact_of(entry, self._type_names[type_id]))))
-            elif what == 1:
-                receipts[key] = Receipt(content, Recorded(position, self._type_names[type_id], entry, repeated=True))
-            else:
-                head, recorded_at = position, at
-        events.sort(key=lambda found: found[1].position)
-        return Seen(head, recorded_at, receipts, events)
+        tags, names = list(wanted), self._type_names
+        masks = [self._mask(bits) for bits in wanted.values()]
+        ((head, recorded_at, *found),) = await connection.fetch(_LOOK, keys, tags, masks)
+        columns: list[Any] = [column or () for column in found]
+        receipts = {
+            key: Receipt(content, Recorded(position, names[type_id], entry, repeated=True))
+            for position, type_id, key, content, entry in zip(*columns[:5], strict=True)
+        }
+        events = [
+            (tags[ordinal - 1], Placed(position, fact_of(entry, names[type_id])))
+            for position, ordinal, type_id, entry in sorted(zip(*columns[5:], strict=True))
+        ]
+        return Seen(head or 0, recorded_at or self._recorded.recorded_at, receipts, events)
 
     async def _reference(self, connection: asyncpg.Connection, head: int) -> Reference:
         """With what came to it up to the head."""

@@ -2,6 +2,7 @@
 (`single_event.py`)."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
@@ -33,6 +34,10 @@ from services.registry.http.single_event import EVENT_BYTES_MAX, event_of, is_si
 from services.registry.proposals import refuse
 
 BODY_BYTES_MAX = 64 << 20
+
+STREAM_UNITS_MAX = 4
+"""Units of a stream that are under way at once: one is put, one decided, and others wait to be. With two the log often
+had nothing to decide."""
 
 LINES_AT_ONCE = 32
 """So many lines of a stream are read before others have their turn: the log's writer, and other callers."""
@@ -147,10 +152,9 @@ async def _stream(lines: AsyncIterator[list[Line]], caller: Caller, log: LogWrit
 async def _enqueue(
     lines: AsyncIterator[list[Line]], caller: Caller, log: LogWriter, enqueued: "asyncio.Queue[Answer | None]"
 ) -> None:
-    """Enqueue all lines, as units one behind the other: one waits while the one before it is recorded, and the next is
+    """Enqueue all lines, as units one behind the other: some wait while those before them are recorded, and the next is
     read. None comes last, whatever happens. Raises what reading the lines raises."""
-    before: Answer | None = None
-    last: Answer | None = None
+    under_way: deque[Answer] = deque(maxlen=STREAM_UNITS_MAX)
     try:
         async for some in lines:
             for first in range(0, len(some), UNIT_PROPOSALS_MAX):
@@ -159,10 +163,10 @@ async def _enqueue(
                     proposals.append(_proposal(event_or_problem(from_content, line), caller))
                     if len(proposals) % LINES_AT_ONCE == 0:
                         await asyncio.sleep(0)
-                if before is not None:
-                    await asyncio.wait([before])
-                before, last = last, log.enqueue(proposals, after=last)
-                enqueued.put_nowait(last)
+                if len(under_way) == STREAM_UNITS_MAX:
+                    await asyncio.wait([under_way[0]])
+                under_way.append(log.enqueue(proposals, after=under_way[-1] if under_way else None))
+                enqueued.put_nowait(under_way[-1])
     finally:
         enqueued.put_nowait(None)
 

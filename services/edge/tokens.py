@@ -14,6 +14,7 @@ from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler
 from litestar.types import Scope
 
+from contracts.envelope import REGISTRY_SOURCE
 from contracts.problems import OrganiserNotAllowed, ScopeMissing, SourceNotAllowed, Unauthenticated
 from services.edge.keys import Keys
 
@@ -67,7 +68,9 @@ class Caller(msgspec.Struct, frozen=True):
         return "" in self.sources or any(_covers(prefix, source) for prefix in self.sources)
 
     def require_source(self, source: str) -> None:
-        """Raise SourceNotAllowed unless a prefix covers the source."""
+        """Raise SourceNotAllowed unless a prefix covers the source; always for the registry's own."""
+        if source == REGISTRY_SOURCE:
+            raise SourceNotAllowed(f"Facts of the source {source} are made by the registry alone.", source=source)
         if not self.allows_source(source):
             raise SourceNotAllowed(f"The token may not post facts of the source {source}.", source=source)
 

@@ -78,6 +78,7 @@ async def test_a_fact_needs_its_scope(installation: Installation, name: str, sco
     ("prefixes", "source"),
     [
         ([""], "anything at all"),
+        ([""], "urn:certibranche:registry:hr"),
         (["urn:acme"], "urn:acme"),
         (["urn:acme"], "urn:acme:paris"),
         (["urn:acme"], "urn:acme/paris"),
@@ -114,6 +115,8 @@ async def test_a_source_that_a_prefix_covers_may_post(
         (["https://hr.example"], "https://hr.example.org/"),
         (["urn:acme:*"], "urn:acme:paris"),
         (["urn:certibranche:tests"], "urn:certibranche:registry"),
+        (["urn:certibranche:registry"], "urn:certibranche:registry"),
+        ([""], "urn:certibranche:registry"),
     ],
 )
 async def test_a_foreign_source_is_refused(installation: Installation, prefixes: Sequence[str], source: str) -> None:

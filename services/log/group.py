@@ -196,7 +196,7 @@ class Group:
         return recorded
 
     def columns(self, type_ids: Mapping[str, int]) -> tuple[Any, ...]:
-        """The arguments of `log.put`, each a column of the group; the tags a line each."""
+        """The arguments of `log.put`, each a column of the group; the tags a line each, so that none has a line end."""
         return (
             self.head,
             self.recorded_at,

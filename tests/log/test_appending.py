@@ -88,6 +88,15 @@ async def test_an_event_beyond_the_limit_is_refused_and_leaves_no_gap(writer: Lo
     assert outcomes[1].position == 1
 
 
+async def test_a_tag_of_two_lines_is_refused_and_not_cut_in_two(writer: LogWriter, reader: LogReader) -> None:
+    """Tags are put as lines; no id of the contract has a line end."""
+    await writer.append_one(objective())
+    with pytest.raises(Bug):
+        await writer.append_one(jury("one\ntwo"))
+    assert (await writer.append_one(objective())).position == 2
+    assert await reader.head() == 2
+
+
 async def test_the_same_id_with_the_same_content_is_recorded_once(writer: LogWriter, reader: LogReader) -> None:
     first = await writer.append_one(objective(id_="a"))
     again = await writer.append_one(objective(id_="a"))

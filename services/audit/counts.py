@@ -15,6 +15,8 @@ from services.projections.views.counts.answer import Counts, Total, YearFacts, c
 from services.projections.views.counts.fold import ALL_BRANCHES, FACTS, Cell, Changes, Known, fold
 
 YEARS_A_REQUEST = 100
+YEAR_MAX = 9_999
+"""The last of which counts can be asked for. Days end there; objectives, which are of any year, do not."""
 
 _GROUPS = ("family", "reporting_status", "certification_id", "branch", "region")
 _FOLDED = frozenset(FACTS)
@@ -51,10 +53,19 @@ class CountsFold:
     def branches(self) -> list[str]:
         return sorted({cell.branch for cell in self._cells})
 
-    def years(self) -> list[int]:
-        """From the first to the last of which anything is known."""
+    def spans(self) -> list[range]:
+        """Spans that a registry may be asked for, with all years of which anything is known.
+
+        Not all years from the first to the last: an objective may be set for any, by mistake too.
+        """
         known = {cell.year for cell in self._cells} | self._objectives.keys()
-        return list(range(min(known), max(known) + 1)) if known else []
+        spans: list[range] = []
+        for year in sorted(year for year in known if year <= YEAR_MAX):
+            if spans and year < spans[-1].start + YEARS_A_REQUEST:
+                spans[-1] = range(spans[-1].start, year + 1)
+            else:
+                spans.append(range(year, year + 1))
+        return spans
 
     def counts(self, year: int, branch: str | None, position: int) -> Counts:
         """As the contract has them (4.2), all rows."""
@@ -80,13 +91,13 @@ def check_counts(check: Check, folded: CountsFold, registry: Registry) -> None:
     """Every year of the log, of the whole and of each branch of candidates."""
     if folded.broken_at is not None:
         raise CouldNotCheck(f"the event of position {folded.broken_at} cannot be counted")
-    years = folded.years()
+    spans = folded.spans()
     for branch in (None, *folded.branches()):
-        for first in range(min(years, default=1), max(years, default=1) + 1, YEARS_A_REQUEST):
-            last = min(first + YEARS_A_REQUEST - 1, max(years, default=1))
-            _compare(check, folded, registry, range(first, last + 1), branch)
-    span = f"years {years[0]} to {years[-1]}" if years else "a log without counts"
-    check.covered = f"{span}, of all and of {len(folded.branches())} branches, at position {registry.position}"
+        for span in spans:
+            _compare(check, folded, registry, span, branch)
+    years = ", ".join(f"{span[0]} to {span[-1]}" for span in spans)
+    which = f"years {years}" if years else "a log without counts"
+    check.covered = f"{which}, of all and of {len(folded.branches())} branches, at position {registry.position}"
 
 
 def _compare(check: Check, folded: CountsFold, registry: Registry, years: range, branch: str | None) -> None:

@@ -88,11 +88,11 @@ def right_answers(log: Published) -> dict[str, Answer]:
     reading.run(checkpoint, Folder(log.folder), lambda _: None)
     assert reading.last is not None
     history = History(reading.spool, reading.rules.reference, paris_day(reading.last))
-    years = reading.counts.years()
     counts = {
         (branch, year): msgspec.to_builtins(reading.counts.counts(year, branch or None, checkpoint.size))
         for branch in ("", *reading.counts.branches())
-        for year in years
+        for span in reading.counts.spans()
+        for year in span
     }
     answers: dict[str, Answer] = {"/v1/branch/counts": (200, counts), "/v1/log/entries": (200, b"")}
     for id_ in reading.persons.ids:

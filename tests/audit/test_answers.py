@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import stamina
 
+from contracts.facts import ObjectiveSet
 from services.audit.findings import Report
 from services.audit.things import Sample
 from tests.audit.history import EVERYTHING, Lived, Published, audited, check_of, entries_of, found, states
@@ -45,6 +46,19 @@ def test_right_answers_hold(registry: StandIn) -> None:
     assert check_of(report, "counts").covered == f"years 2024 to 2024, of all and of 1 branches, at position {POSITION}"
     assert check_of(report, "persons").covered == f"3 of 3 persons at position {POSITION}"
     assert check_of(report, "certificates").covered == f"1 of 1 certificates at position {POSITION}"
+
+
+def test_objectives_of_far_years_are_compared_and_those_of_impossible_ones_passed_over(tmp_path: Path) -> None:
+    """A year of the form may be any number; one mistaken objective must not keep an auditor busy for ever."""
+    years = (1, 2018, 2024, 2117, 9_999, 10_000, 2**31 - 1)
+    log = Published(tmp_path / "log", entries_of([ObjectiveSet(year=year, beneficiaries=1) for year in years]))
+    with serving(StandIn(log, right_answers(log))) as stand_in:
+        report = audit(stand_in)
+        assert (report.verdict, found(report)) == ("HELD", [])
+        spans = "years 1 to 1, 2018 to 2117, 9999 to 9999"
+        assert check_of(report, "counts").covered == f"{spans}, of all and of 0 branches, at position {len(years)}"
+        members(stand_in.answers, COUNTS)["", 9_999]["objective"]["beneficiaries"] = 2
+        assert audit(stand_in).verdict == "BROKEN"
 
 
 def test_right_answers_about_merged_and_erased_persons_hold(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_right_answers_hold(registry: StandIn) -> None:
 
 def test_objectives_of_far_years_are_compared_and_those_of_impossible_ones_passed_over(tmp_path: Path) -> None:
     """A year of the form may be any number; one mistaken objective must not keep an auditor busy for ever."""
-    years = (1, 2018, 2024, 2117, 9_999, 10_000, 2**31 - 1)
+    years = (1, 2018, 2024, 2117, 9_999, 10_000, 100_000)
     log = Published(tmp_path / "log", entries_of([ObjectiveSet(year=year, beneficiaries=1) for year in years]))
     with serving(StandIn(log, right_answers(log))) as stand_in:
         report = audit(stand_in)

@@ -1,17 +1,14 @@
 """Reading the log for a view: ranges of positions without a gap, with the bytes of those types only that it folds."""
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-import asyncpg
 import msgspec
 
 from contracts.facts import Fact
-from services.projections.builds import Connection
+from services.projections.builds import Asked, Connection
 from services.projections.events import Placed, Unreadable, placed, unreadable
-from services.tasks import cancelled
 
 # $1: behind which position, $2: up to which, $3: how many, $4: numbers of the types whose bytes are wanted.
 _RANGE = """
@@ -67,49 +64,18 @@ class Batch(NamedTuple):
         return digest
 
 
-Asked: TypeAlias = "Connection | asyncpg.Pool"
-
-
 class BatchReader:
-    """Reads the log for one view. What it reads ahead it reads on a connection of the pool."""
+    """Reads the log for one view."""
 
-    def __init__(self, pool: asyncpg.Pool, facts: Sequence[type[Fact]]) -> None:
-        self._pool = pool
+    def __init__(self, facts: Sequence[type[Fact]]) -> None:
         self._wanted = frozenset(name for fact in facts for name in fact.wire_names())
         self._names: dict[int, str] = {}
-        self._ahead: tuple[tuple[int, int, int], asyncio.Task[Batch]] | None = None
 
-    async def read(
-        self, after: int, *, limit: int, until: int = UNBOUNDED, connection: "Connection | None" = None
-    ) -> Batch:
-        """The next `limit` positions behind `after`, or fewer at the head; the range after a full one is read ahead.
+    async def read(self, asked: Asked, after: int, *, limit: int, until: int = UNBOUNDED) -> Batch:
+        """The next `limit` positions behind `after`, or fewer at the head.
 
-        connection: what is not there yet is read on it. Raises NotTheLog when a position is missing, or the log ends
-        before `after`.
+        Raises NotTheLog when a position is missing, or the log ends before `after`.
         """
-        batch = await self._read_ahead_or_now(connection or self._pool, after, until, limit)
-        if batch.length == limit and batch.reached < until:
-            task = asyncio.create_task(self._range(self._pool, batch.reached, until, limit), name="read ahead")
-            task.add_done_callback(_looked_at)
-            self._ahead = (batch.reached, until, limit), task
-        return batch
-
-    async def close(self) -> None:
-        """Forget what was read ahead."""
-        if self._ahead is not None:
-            await cancelled(self._ahead[1])
-            self._ahead = None
-
-    async def _read_ahead_or_now(self, asked: Asked, after: int, until: int, limit: int) -> Batch:
-        if self._ahead is not None and self._ahead[0] == (after, until, limit):
-            (_, task), self._ahead = self._ahead, None
-            batch = await task
-            if batch.length:
-                return batch
-        await self.close()
-        return await self._range(asked, after, until, limit)
-
-    async def _range(self, asked: Asked, after: int, until: int, limit: int) -> Batch:
         rows = await asked.fetch(_RANGE, after, until, limit, self._type_ids())
         if not rows:
             await self._check_end(asked, after, until)
@@ -119,10 +85,10 @@ class BatchReader:
             raise NotTheLog(f"the log has no event {missing}")
         if any(row[1] not in self._names for row in rows):
             self._names = {id_: name for id_, name in await asked.fetch(_TYPES)}  # noqa: C416 (rows are no tuples)
-            return await self._range(asked, after, until, limit)
+            return await self.read(asked, after, limit=limit, until=until)
         names = self._names
         stored = [(position, names[type_], entry) for position, type_, entry in rows if entry is not None]
-        return Batch(after, rows[-1][0], stored, _decoded(stored))  # ahead: while the server writes what came before
+        return Batch(after, rows[-1][0], stored, _decoded(stored))
 
     async def _check_end(self, asked: Asked, after: int, until: int) -> None:
         """Nothing is behind `after`: then it is the end of the log, or something is missing."""
@@ -142,12 +108,6 @@ def _decoded(stored: Sequence[Stored]) -> Sequence[Placed] | None:
         return [placed(*one) for one in stored]
     except (msgspec.MsgspecError, KeyError):
         return None
-
-
-def _looked_at(task: "asyncio.Task[Batch]") -> None:
-    """A read ahead that failed is read again when it is needed; its error must not be reported as never retrieved."""
-    if not task.cancelled():
-        task.exception()
 
 
 async def read_events(connection: Connection, positions: Sequence[int]) -> list[Placed | Unreadable]:

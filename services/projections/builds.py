@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import asyncpg
 
@@ -11,9 +11,11 @@ from contracts.problems import Unavailable
 from services.projections.events import Event, Placed
 
 if TYPE_CHECKING:
-    from services.projections.writes import Write
+    from services.projections.writes import Folded
 
 Connection: TypeAlias = "asyncpg.Connection | asyncpg.pool.PoolConnectionProxy"
+Asked: TypeAlias = "Connection | asyncpg.Pool"
+"""What single statements may be asked of."""
 
 NEXT = ":next"
 OLD = ":old"
@@ -65,9 +67,12 @@ class View(Protocol):
     def keys(self, event: Event) -> Sequence[str]:
         """What the event is about: it changes nothing else, and nothing else changes what it does."""
 
-    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> "Sequence[Write]":
+    async def fold(self, connection: Asked, schema: str, events: Sequence[Placed], before: Any = None) -> "Folded":
         """What the events change. Each event comes once, in the log's order; the tables stay as they are meanwhile, or
-        what is returned is thrown away. No write may rest on what another one does."""
+        what is returned is thrown away. No write may rest on what another one does.
+
+        before: the state that the events just before these have left, while the tables may have what they wrote or not.
+        """
 
 
 class Build(NamedTuple):

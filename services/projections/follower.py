@@ -14,9 +14,10 @@ import structlog
 
 from services.log.listener import Listener
 from services.projections import metrics
-from services.projections.batches import UNBOUNDED, Batch, BatchReader, NotTheLog
+from services.projections.batches import UNBOUNDED, NotTheLog
 from services.projections.builds import Build, Connection, View, read_build
 from services.projections.events import Placed
+from services.projections.folding import Folding, Ready
 from services.projections.leases import Lease
 from services.projections.parking import Parking, apply_one_by_one, is_poison
 from services.projections.unreachable import UNREACHABLE
@@ -89,7 +90,7 @@ class Follower:
         self._lease = lease
         self._strict = strict
         self._batch_events_max = batch_events_max
-        self._batches = BatchReader(pool, view.facts)
+        self._folding = Folding(view, pool, batch_events_max)
         self._build: Build | None = None
         self._at_head = False
         self._back_off_s = BACK_OFF_MIN_S
@@ -111,8 +112,8 @@ class Follower:
                 await self._lease.give_up()
 
     async def close(self) -> None:
-        """Stop reading ahead."""
-        await self._batches.close()
+        """Stop what is done ahead."""
+        await self._folding.close()
 
     async def step(self, *, until: int = UNBOUNDED) -> bool:
         """Apply the next batch, up to a position; whether there was one, for this runner or another.
@@ -137,20 +138,20 @@ class Follower:
     async def _step(self, connection: Connection, until: int = UNBOUNDED) -> bool:
         started = time.perf_counter()
         build = await self._known_build(connection)
-        limit = self._batch_events_max
-        batch = await self._batches.read(build.position, limit=limit, until=until, connection=connection)
-        self._at_head = batch.length < limit
+        ready = await self._folding.next(connection, build, until)
+        batch = ready.batch
+        self._at_head = batch.length < self._batch_events_max
         if not batch.length:
             return False
-        digest = batch.digest(build.digest)
         self._build = None
-        parked = await self._save(connection, build, batch, digest)
+        self._folding.go_on(ready, until)
+        parked = await self._save(connection, build, ready)
         if parked is None:
             self._at_head = False
             if self._lease is not None:
                 self._lease.doubt()
             return True
-        self._build = build._replace(position=batch.reached, parked=parked, digest=digest)
+        self._build = ready.after._replace(parked=parked)
         metrics.EVENTS.labels(self._name).inc(batch.length)
         metrics.BATCH_EVENTS.labels(self._name).observe(batch.length)
         metrics.BATCH_SECONDS.labels(self._name).observe(time.perf_counter() - started)
@@ -167,49 +168,43 @@ class Follower:
             self._build = build
         return self._build
 
-    async def _save(self, connection: Connection, build: Build, batch: Batch, digest: bytes) -> int | None:
+    async def _save(self, connection: Connection, build: Build, ready: Ready) -> int | None:
         """Apply and move; how many events wait then, None when another has moved the build, or taken the lease."""
-        if batch.decoded is not None:
-            save = self._save_and_park if build.parked else self._save_at_once
-            try:
-                return await save(connection, build, batch, digest, batch.decoded)
-            except Exception as error:
-                if not is_poison(error):
-                    raise
-        return await self._save_and_park(connection, build, batch, digest, None)
-
-    async def _save_at_once(
-        self, connection: Connection, build: Build, batch: Batch, digest: bytes, events: Sequence[Placed]
-    ) -> int | None:
-        """Where no event waits: what the fold reads before the one statement is right if the build has not moved."""
-        writes = await self.view.writes(connection, build.schema, events) if events else ()
-        return await self._move(connection, build, batch, digest, *writes)
+        try:
+            if ready.folded is not None:
+                # What the fold has read before this one statement is right if nobody else has moved the build since.
+                return await self._move(connection, build, ready, *ready.folded.writes)
+            if build.parked and ready.batch.decoded is not None:
+                return await self._save_and_park(connection, build, ready, ready.batch.decoded)
+        except Exception as error:
+            if not is_poison(error):
+                raise
+        return await self._save_and_park(connection, build, ready, None)
 
     async def _save_and_park(
-        self, connection: Connection, build: Build, batch: Batch, digest: bytes, events: Sequence[Placed] | None
+        self, connection: Connection, build: Build, ready: Ready, events: Sequence[Placed] | None
     ) -> int | None:
         """In a transaction that begins with the move, for what may have to wait. events: None: one by one."""
         async with connection.transaction():
-            parked = await self._move(connection, build, batch, digest)
+            parked = await self._move(connection, build, ready)
             if parked is None:
                 return None
             parking = Parking(connection, self.view, build.schema, strict=self._strict)
             if parked:
                 await parking.load()
             if events is None:
-                await apply_one_by_one(connection, self.view, build.schema, batch.events_one_by_one(), parking)
-            elif ready := await parking.sift(events):
-                await apply(connection, self.view, build.schema, ready)
+                await apply_one_by_one(connection, self.view, build.schema, ready.batch.events_one_by_one(), parking)
+            elif due := await parking.sift(events):
+                await apply(connection, self.view, build.schema, due)
             return parked + await parking.save()
 
-    async def _move(
-        self, connection: Connection, build: Build, batch: Batch, digest: bytes, *writes: Write
-    ) -> int | None:
+    async def _move(self, connection: Connection, build: Build, ready: Ready, *writes: Write) -> int | None:
         lease = (None, None) if self._lease is None else (self._lease.follower, self._lease.fence)
         statement = _MOVE.format(writes=joined(build.schema, _MOVED, _PARAMETERS, *(one.statement for one in writes)))
         columns = [column for one in writes for column in one.columns]
         parked: int | None = await connection.fetchval(
-            *(statement, build.name, build.schema, batch.after, batch.reached, len(batch.stored), digest, *lease),
+            *(statement, build.name, build.schema, build.position, ready.after.position, len(ready.batch.stored)),
+            *(ready.after.digest, *lease),
             *columns,
         )
         return parked

@@ -59,7 +59,7 @@ class Verification:
     def __init__(self, view: View, pool: asyncpg.Pool, *, batch_events_max: int = BATCH_EVENTS_MAX) -> None:
         self._view = view
         self._pool = pool
-        self._batches = BatchReader(pool, view.facts)
+        self._batches = BatchReader(view.facts)
         self._batch_events_max = batch_events_max
         self._digest = NOTHING
         self._events = 0
@@ -82,7 +82,6 @@ class Verification:
                 history = self._digest == build.digest and self._events == build.events + build.parked
                 return Verdict(build, comparison, history)
             finally:
-                await self._batches.close()
                 if not copying.is_closed():
                     await copying.execute("DISCARD TEMP")
 
@@ -105,7 +104,7 @@ class Verification:
 
     async def _fold(self, copying: Connection, until: int, told: Told) -> None:
         while self._position < until:
-            batch = await self._batches.read(self._position, limit=self._batch_events_max, until=until)
+            batch = await self._batches.read(self._pool, self._position, limit=self._batch_events_max, until=until)
             if not batch.length:
                 raise NotTheLog(f"the log ends at {self._position}, {self._view.name} is at {until}")
             await self._apply(copying, batch)

@@ -21,6 +21,16 @@ class Write(NamedTuple):
     columns: Sequence[Sequence[Any]]
 
 
+class Folded(NamedTuple):
+    """What events change.
+
+    state: what it takes to fold the events behind them while these writes are under way; the view alone looks into it.
+    """
+
+    writes: Sequence[Write] = ()
+    state: Any = None
+
+
 def write(statement: str, rows: Iterable[Sequence[Any]]) -> Iterator[Write]:
     """The statement with these rows; nothing without rows."""
     if columns := list(zip(*rows, strict=True)):
@@ -29,7 +39,7 @@ def write(statement: str, rows: Iterable[Sequence[Any]]) -> Iterator[Write]:
 
 async def apply(connection: Connection, view: View, schema: str, events: Sequence[Placed]) -> None:
     """Fold events into the view's tables, in the caller's transaction."""
-    for statement, columns in await view.writes(connection, schema, events):
+    for statement, columns in (await view.fold(connection, schema, events)).writes:
         await connection.execute(statement.format(schema=schema, due="true"), *columns)
 
 

@@ -25,7 +25,7 @@ def folded(view: View, events: Sequence[Placed]) -> Rows:
 
 async def read_log(pool: asyncpg.Pool, view: View) -> list[Placed]:
     """The events that the view folds."""
-    decoded = (await BatchReader(pool, view.facts).read(0, limit=1_000_000)).decoded
+    decoded = (await BatchReader(view.facts).read(pool, 0, limit=1_000_000)).decoded
     assert decoded is not None
     return list(decoded)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,7 +13,7 @@ from contracts.facts import Fact
 from services.embedded.postgres import Postgres
 from services.projections.app import VIEWS
 from services.projections.batches import BatchReader
-from services.projections.builds import NEXT, NOTHING, OLD, Connection, View, create_build, drop_build, read_build
+from services.projections.builds import NEXT, NOTHING, OLD, Asked, View, create_build, drop_build, read_build
 from services.projections.events import Placed
 from services.projections.follower import Follower
 from services.projections.leases import Lease
@@ -21,7 +22,7 @@ from services.projections.unparking import unpark
 from services.projections.unreachable import UNREACHABLE
 from services.projections.views.competencies.tables import CompetenciesView
 from services.projections.views.counts.tables import CountsView
-from services.projections.writes import Write
+from services.projections.writes import Folded
 from tests.fault.folded import folded, read_log, read_rows
 from tests.fault.stops import StoppingPool
 from tests.integration.filled_log import FilledLog, filled_log
@@ -102,7 +103,7 @@ async def check(log: FilledLog, view: View) -> None:
     build = await read_build(log.pool, view.name)
     assert build is not None
     assert (build.position, build.events, build.parked) == (len(HISTORY), len(events), 0)
-    assert build.digest == (await BatchReader(log.pool, view.facts).read(0, limit=1_000)).digest(NOTHING)
+    assert build.digest == (await BatchReader(view.facts).read(log.pool, 0, limit=1_000)).digest(NOTHING)
 
 
 async def stopped_at_every_statement(log: FilledLog, view: View, prepare: Work, work: Work, go_on: Work) -> int:
@@ -171,17 +172,17 @@ async def test_a_way_back_stopped_at_any_statement(log: FilledLog) -> None:
 class FailingCompetencies(CompetenciesView):
     """Does not take the registration of one person."""
 
-    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+    async def fold(self, asked: Asked, schema: str, events: Sequence[Placed], before: Any = None) -> Folded:
         _fail(events)
-        return await super().writes(connection, schema, events)
+        return await super().fold(asked, schema, events, before)
 
 
 class FailingCounts(CountsView):
     """Does not take the registration of one person."""
 
-    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+    async def fold(self, asked: Asked, schema: str, events: Sequence[Placed], before: Any = None) -> Folded:
         _fail(events)
-        return await super().writes(connection, schema, events)
+        return await super().fold(asked, schema, events, before)
 
 
 def _fail(events: Sequence[Placed]) -> None:

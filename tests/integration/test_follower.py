@@ -12,13 +12,14 @@ import pytest_asyncio
 
 from contracts.facts import FACTS, Fact
 from services.embedded.supervisor import Supervisor
+from services.projections.builds import Asked
 from services.projections.events import Event, Placed
-from services.projections.follower import Connection, Follower, NotTheLog
+from services.projections.follower import Follower, NotTheLog
 from services.projections.parking import keys_of
 from services.projections.views.competencies.tables import CompetenciesView
 from services.projections.views.counts.tables import CountsView
 from services.projections.views.entries.tables import EntriesView
-from services.projections.writes import Write
+from services.projections.writes import Folded, Write
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.tampering import tamper
 from tests.unit.careers import awarded, closed, merged, person, published, registered, revoked
@@ -58,7 +59,7 @@ class Recorder:
     def keys(self, event: Event) -> Sequence[str]:
         return keys_of(event)
 
-    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+    async def fold(self, asked: Asked, schema: str, events: Sequence[Placed], before: Any = None) -> Folded:
         self.begun += 1
         if self.stop == "before rows":
             raise StoppedError
@@ -70,7 +71,7 @@ class Recorder:
         rows = [Write(INSERT, [[event.position for event in events]])]
         if self.stop in STOPS:
             rows.append(Write(f"{INSERT} AND {STOPS[self.stop]}(pg_backend_pid())", [[10**6]]))
-        return rows
+        return Folded(rows)
 
 
 @pytest_asyncio.fixture

@@ -7,19 +7,21 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import asyncpg
 import pytest
 import pytest_asyncio
 
 from contracts.facts import Fact
 from services.projections.app import VIEWS, listener, pool
-from services.projections.builds import Connection
+from services.projections.builds import Asked
 from services.projections.events import Placed
 from services.projections.follower import Follower
 from services.projections.leases import Fenced, HeldByAnother, Lease
 from services.projections.views.counts.tables import CountsView
-from services.projections.writes import Write
+from services.projections.writes import Folded
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.unit.careers import awarded, person, published, registered
@@ -177,14 +179,15 @@ class Resting(CountsView):
         self.rests = asyncio.Event()
         self.goes_on = asyncio.Event()
 
-    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+    async def fold(self, asked: Asked, schema: str, events: Sequence[Placed], before: Any = None) -> Folded:
         if self.in_transaction and len(events) > 1:
             raise ValueError("one by one, please")
-        writes = await super().writes(connection, schema, events)
-        assert connection.is_in_transaction() == self.in_transaction
+        folded = await super().fold(asked, schema, events, before)
+        assert not isinstance(asked, asyncpg.Pool)
+        assert asked.is_in_transaction() == self.in_transaction
         self.rests.set()
         await self.goes_on.wait()
-        return writes
+        return folded
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])

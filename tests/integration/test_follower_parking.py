@@ -11,7 +11,7 @@ from contracts.facts import Fact
 from services.embedded.data_folder import DataFolder
 from services.embedded.issuer import Issuer
 from services.projections.app import VIEWS
-from services.projections.builds import Connection, View, read_build
+from services.projections.builds import Asked, View, read_build
 from services.projections.events import Placed
 from services.projections.exposition import followers
 from services.projections.parking import Poison
@@ -20,7 +20,7 @@ from services.projections.unparking import unpark
 from services.projections.verifying import Verification
 from services.projections.views.competencies.tables import CompetenciesView
 from services.projections.views.counts.tables import CountsView
-from services.projections.writes import Write
+from services.projections.writes import Folded
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log
 from tests.integration.read_side import read_side
@@ -35,12 +35,12 @@ class Failing:
 
     registrations: Sequence[int] = ()
 
-    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+    async def fold(self, asked: Asked, schema: str, events: Sequence[Placed], before: Any = None) -> Folded:
         bad = {uid("registration", number) for number in self.registrations}
         if any(getattr(event.data, "registration_id", None) in bad for event in events):
             raise RuntimeError("a bug in the fold")
-        writes: Sequence[Write] = await super().writes(connection, schema, events)  # type: ignore[misc]
-        return writes
+        folded: Folded = await super().fold(asked, schema, events, before)  # type: ignore[misc]
+        return folded
 
 
 class FailingCompetencies(Failing, CompetenciesView):

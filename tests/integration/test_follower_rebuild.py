@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import httpx
 import pytest
@@ -13,14 +14,14 @@ from contracts.facts import Fact
 from services.embedded.data_folder import DataFolder
 from services.embedded.issuer import Issuer
 from services.projections.app import VIEWS
-from services.projections.builds import Connection, View, create_tables, read_build
+from services.projections.builds import Asked, View, create_tables, read_build
 from services.projections.events import Placed
 from services.projections.follower import Follower, OtherVersion
 from services.projections.keeping import keep, renew_once
 from services.projections.rebuilding import NoWayBack, Rebuild
 from services.projections.verifying import Verification
 from services.projections.views.counts.tables import CountsView
-from services.projections.writes import Write
+from services.projections.writes import Folded, Write
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.integration.read_side import read_side
@@ -47,8 +48,9 @@ class NewCounts(CountsView):
 
     version = 2
 
-    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
-        return [_all_revoked(one) for one in await super().writes(connection, schema, events)]
+    async def fold(self, asked: Asked, schema: str, events: Sequence[Placed], before: Any = None) -> Folded:
+        folded = await super().fold(asked, schema, events, before)
+        return folded._replace(writes=[_all_revoked(one) for one in folded.writes])
 
 
 def _all_revoked(one: Write) -> Write:

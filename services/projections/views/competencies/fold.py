@@ -82,18 +82,45 @@ class Person(msgspec.Struct, kw_only=True, gc=False):
 class Persons:
     """Some persons by the ids that were kept, and the ids that were merged into them.
 
+    changed: kept ids of persons that were folded into since `begin`; gone: ids that were kept before; moved: merged ids
+    that stand for another since.
+
     What is folded must be about these persons, or make them known. A KeyError says that it was not.
     """
 
     def __init__(self, persons: dict[str, Person], kept_ids: dict[str, str]) -> None:
         self.persons = persons
         self.kept_ids = kept_ids
-        self.changed: set[str] = set()
-        self.gone: set[str] = set()
+        self.begin()
 
     def find(self, person_id: str) -> Person | None:
         """The person of this id, be it a merged one."""
         return self.persons.get(self.kept_ids.get(person_id, person_id))
+
+    def add(self, id_: str, kept_id: str, person: Person | None) -> None:
+        """Have known what was read of an id that was not known: the id that stands for it, and the person.
+
+        The person may be known, and be changed since that was read. The id cannot stand for another since: it would be
+        known.
+        """
+        if id_ != kept_id:
+            self.kept_ids[id_] = kept_id
+        if person is not None:
+            self.persons.setdefault(kept_id, person)
+
+    def begin(self) -> None:
+        """From now on it counts what has changed."""
+        self.changed: set[str] = set()
+        self.gone: set[str] = set()
+        self.moved: set[str] = set()
+
+    def trim(self, persons_max: int) -> None:
+        """Forget persons until so many are left, those first that have not changed for longest; none that has."""
+        for id_ in self.changed:
+            self.persons[id_] = self.persons.pop(id_)
+        while len(self.persons) > max(persons_max, len(self.changed)):
+            for merged_id in self.persons.pop(next(iter(self.persons))).merged_ids:
+                self.kept_ids.pop(merged_id, None)
 
     def fold(self, event: Event) -> None:
         """Apply one event; those that come before it in the log have been applied."""
@@ -114,6 +141,7 @@ class Persons:
         kept, merged = self.persons[fact.kept_id], self.persons.pop(fact.merged_id)
         for merged_id in (merged.person_id, *merged.merged_ids):
             self.kept_ids[merged_id] = kept.person_id
+            self.moved.add(merged_id)
             kept.merged_ids.append(merged_id)
         kept.registrations |= merged.registrations
         kept.validations |= merged.validations

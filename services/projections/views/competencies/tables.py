@@ -9,13 +9,13 @@ import msgspec
 
 from contracts.facts import Bloc, CertificationPublished, Fact, PersonErased, PersonRegistered, PersonsMerged
 from contracts.facts.fact import person as person_tag
-from services.projections.builds import Connection, Live
+from services.projections.builds import Asked, Live
 from services.projections.events import Event, Placed
 from services.projections.parking import keys_of
 from services.projections.views.competencies import fold
 from services.projections.views.competencies.answer import BlocKey
 from services.projections.views.competencies.fold import Person, Persons
-from services.projections.writes import Write, write
+from services.projections.writes import Folded, Write, write
 
 # $1: ids. Returns each with the id that stands for it (null: itself) and the state of that person (null: unknown).
 _STATES = """
@@ -79,6 +79,9 @@ JOIN unnest($1::text[], $2::int[], $3::text[]) AS wanted (certification_id, vers
 USING (certification_id, version, bloc_id)
 """
 
+KEPT_PERSONS_MAX = 20_000
+"""Whose states a follower keeps in memory, some kB each: a person's next event mostly comes soon, or not for years."""
+
 _encode = msgspec.json.Encoder().encode
 _person_decoder = msgspec.json.Decoder(Person)
 _bloc_decoder = msgspec.json.Decoder(Bloc)
@@ -98,15 +101,19 @@ class CompetenciesView:
         """The persons that the event is about, or the certification."""
         return keys_of(event)
 
-    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+    async def fold(self, asked: Asked, schema: str, events: Sequence[Placed], before: Persons | None = None) -> Folded:
         """The new states of the persons that the events are about, and the blocs that were published."""
         careers = [event for event in events if event.data.name != CertificationPublished.name]
-        persons = await _load(connection, schema, careers)
+        persons = before or Persons({}, {})
+        persons.begin()
+        await _load(asked, schema, careers, persons)
         for event in careers:
             persons.fold(event)
         published = (event.data for event in events if isinstance(event.data, CertificationPublished))
         blocs = _blocs(published) if len(careers) < len(events) else ()
-        return [*write(_SAVE_BLOCS, blocs), *_states(persons)]
+        writes = [*write(_SAVE_BLOCS, blocs), *_states(persons)]
+        persons.trim(KEPT_PERSONS_MAX)
+        return Folded(writes, persons)
 
 
 class Found(NamedTuple):
@@ -155,7 +162,8 @@ class CompetenciesTables:
         return {BlocKey(*key): _bloc_decoder.decode(bloc) for *key, bloc in rows}
 
 
-async def _load(connection: Connection, schema: str, events: Sequence[Event]) -> Persons:
+async def _load(asked: Asked, schema: str, events: Sequence[Event], persons: Persons) -> None:
+    """Have the persons of these events known."""
     ids: set[str] = set()
     new: set[str] = set()
     for event in events:
@@ -166,15 +174,10 @@ async def _load(connection: Connection, schema: str, events: Sequence[Event]) ->
             ids |= {fact.kept_id, fact.merged_id}
         else:
             ids.add(fact.person_id)
-    persons: dict[str, Person] = {}
-    kept_ids: dict[str, str] = {}
-    if ids := ids - new:  # who is registered here has no state yet
-        for id_, kept_id, state in await connection.fetch(_STATES.format(schema=schema), list(ids)):
-            if kept_id is not None:
-                kept_ids[id_] = kept_id
-            if state is not None:
-                persons[kept_id or id_] = _person_decoder.decode(state)
-    return Persons(persons, kept_ids)
+    ids -= new  # who is registered here has no state yet
+    if unknown := [id_ for id_ in ids if persons.find(id_) is None]:
+        for id_, kept_id, state in await asked.fetch(_STATES.format(schema=schema), unknown):
+            persons.add(id_, kept_id or id_, None if state is None else _person_decoder.decode(state))
 
 
 def _states(persons: Persons) -> Iterator[Write]:
@@ -182,7 +185,7 @@ def _states(persons: Persons) -> Iterator[Write]:
         yield Write(_SAVE_STATES, [changed, [_encode(persons.persons[id_]).decode() for id_ in changed]])
     if persons.gone:
         yield Write(_FORGET_STATES, [list(persons.gone)])
-        yield from write(_SAVE_KEPT_IDS, persons.kept_ids.items())
+        yield from write(_SAVE_KEPT_IDS, ((id_, persons.kept_ids[id_]) for id_ in persons.moved))
 
 
 def _blocs(published: Iterable[CertificationPublished]) -> Iterator[tuple[str, int, str, str]]:

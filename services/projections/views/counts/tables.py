@@ -1,9 +1,9 @@
 """How batches of events get into the tables of view `counts`."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import resources
-from typing import Any
+from typing import Any, TypeVar
 
 from contracts.facts import (
     CertificateAwarded,
@@ -13,12 +13,12 @@ from contracts.facts import (
     RegistrationClosed,
     RegistrationReopened,
 )
-from services.projections.builds import Connection
+from services.projections.builds import Asked
 from services.projections.events import Event, Placed
 from services.projections.parking import keys_of
 from services.projections.views.counts import fold
 from services.projections.views.counts.fold import Cell, Changes, Delta, Known, PersonsDelta, Registration
-from services.projections.writes import Write, write
+from services.projections.writes import Folded, Write, write
 
 # $1: registration ids.
 _REGISTRATIONS = """
@@ -116,6 +116,8 @@ SELECT * FROM unnest($1::bigint[], $2::int[], $3::int[])
 WHERE {due}
 """
 
+T = TypeVar("T")
+
 
 class CountsView:
     """The view as its follower sees it."""
@@ -135,17 +137,20 @@ class CountsView:
         """
         return keys_of(event)
 
-    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+    async def fold(self, asked: Asked, schema: str, events: Sequence[Placed], before: Known | None = None) -> Folded:
         """The changes of the counts, and what later events need of these."""
-        known, changes = await _load(connection, schema, [event.data for event in events]), Changes()
+        facts = [event.data for event in events]
+        known, changes = await _load(asked, schema, facts, before or Known()), Changes()
         for event in events:
             fold.fold(known, changes, event)
-        return [*_known(known, changes), *_changes(changes)]
+        return Folded([*_known(known, changes), *_changes(changes)], known)
 
 
-async def _load(connection: Connection, schema: str, facts: Sequence[Fact]) -> Known:
+async def _load(asked: Asked, schema: str, facts: Sequence[Fact], before: Known) -> Known:
+    """What these facts need: as the events before have left it, else as the tables have it."""
+
     async def fetch(statement: str, *arguments: Iterable[str]) -> list[Any]:
-        return await connection.fetch(statement.format(schema=schema), *map(list, arguments))
+        return await asked.fetch(statement.format(schema=schema), *map(list, arguments))
 
     named: defaultdict[str, list[Any]] = defaultdict(list)
     for fact in facts:
@@ -157,19 +162,29 @@ async def _load(connection: Connection, schema: str, facts: Sequence[Fact]) -> K
     person_ids = {fact.person_id for fact in named[CertificateAwarded.name] + named[CertificateRevoked.name]}
     person_ids |= merged_ids | {merge.kept_id for merge in named[PersonsMerged.name]}
     known = Known()
-    if registration_ids:
+    if registration_ids := _missing(registration_ids, before.registrations, known.registrations):
         for id_, *cell, cancelled in await fetch(_REGISTRATIONS, registration_ids):
             known.registrations[id_] = Registration(Cell(*cell), cancelled)
-    if numbers:
+    if numbers := _missing(numbers, before.certificates, known.certificates):
         for number, *cell in await fetch(_CERTIFICATES, numbers):
             known.certificates[number] = Cell(*cell)
     if person_ids:
         for merged_id, kept_id in await fetch(_KEPT_IDS, person_ids, merged_ids):
             known.kept_ids[merged_id] = kept_id
+        for merged_id, kept_id in before.kept_ids.items():
+            if merged_id in person_ids or kept_id in merged_ids:
+                known.kept_ids[merged_id] = kept_id
         kept_ids = {known.kept_ids.get(id_, id_) for id_ in person_ids}
+        kept_ids = _missing(kept_ids, before.holders, known.holders)
         for id_, year, branch, certificates in await fetch(_HOLDERS, kept_ids):
             known.holders.setdefault(id_, {})[year, branch] = certificates
     return known
+
+
+def _missing(wanted: set[str], before: Mapping[str, T], known: dict[str, T]) -> set[str]:
+    """Have known what was known before; what is left."""
+    known |= {id_: before[id_] for id_ in wanted & before.keys()}
+    return wanted - before.keys()
 
 
 def _known(known: Known, changes: Changes) -> Iterator[Write]:

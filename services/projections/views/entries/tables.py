@@ -7,9 +7,9 @@ from importlib import resources
 from contracts import facts
 from contracts.facts import Fact
 from contracts.tags import filter_tags
-from services.projections.builds import Connection
+from services.projections.builds import Asked
 from services.projections.events import Event, Placed
-from services.projections.writes import Write
+from services.projections.writes import Folded, Write
 
 # $1, $2: tags, and the position of the event that carries each.
 _SAVE = "INSERT INTO {schema}.tag (tag, position) SELECT * FROM unnest($1::text[], $2::bigint[]) WHERE {due}"
@@ -29,7 +29,7 @@ class EntriesView:
         """The event alone: its tags are its own."""
         return [f"event:{event.position}"]
 
-    async def writes(self, connection: Connection, schema: str, events: Sequence[Placed]) -> Sequence[Write]:
+    async def fold(self, connection: Asked, schema: str, events: Sequence[Placed], before: None = None) -> Folded:
         """The tags that the log has not."""
         carried: defaultdict[str, list[int]] = defaultdict(list)
         for event in events:
@@ -40,7 +40,7 @@ class EntriesView:
         for tag, its in sorted(carried.items()):
             tags += [tag] * len(its)
             positions += its
-        return [Write(_SAVE, [tags, positions])] if tags else []
+        return Folded([Write(_SAVE, [tags, positions])] if tags else [])
 
 
 def missing_tags(fact: Fact) -> frozenset[str]:

@@ -80,7 +80,7 @@ USING (certification_id, version, bloc_id)
 """
 
 KEPT_PERSONS_MAX = 20_000
-"""Whose states a follower keeps in memory, some 1 to 3 kB each: a person's next event mostly comes soon, or not for years."""
+"""Whose states a follower keeps in memory, 1 to 3 kB each: a next event comes soon, or not for years."""
 
 _encode = msgspec.json.Encoder().encode
 _person_decoder = msgspec.json.Decoder(Person)

@@ -69,8 +69,10 @@ def _challenge(problem: Problem) -> str | None:
     return f"Bearer {', '.join(parts)}".rstrip()
 
 
-def answer_problem(_request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Litestar's exception handler for everything."""
+    if isinstance(error, http.ValidationException):
+        _name_as_sent(request, error)
     problem = problem_of(error)
     report(error, problem)
     headers = {name.decode(): value.decode() for name, value in problem_headers(problem)[1:]}
@@ -108,6 +110,15 @@ def _pointer(path: str) -> str:
 def _misplaced(detail: str, place: dict[str, str]) -> Malformed:
     (at,) = place.values()
     return Malformed(f"{detail}, at {at}.", errors=[{"detail": detail, **place}])
+
+
+def _name_as_sent(request: Request[Any, Any, Any], error: http.ValidationException) -> None:
+    """Litestar tells of parameters by their names in Python, which a caller who sent `from` has never seen."""
+    parameters = request.route_handler.parsed_fn_signature.parameters
+    for item in error.extra if isinstance(error.extra, list) else []:
+        field = parameters.get(item.get("key", ""))
+        if field is not None and (name := getattr(field.kwarg_definition, "name", None)):
+            item["key"] = name
 
 
 def _validation(error: http.ValidationException) -> Problem:

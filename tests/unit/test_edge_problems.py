@@ -1,6 +1,6 @@
 """Every exception has its problem, and none tells more than it should."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import asyncpg
@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from litestar import Litestar, get, post
 from litestar.exceptions import HTTPException, LitestarException
-from litestar.params import FromPath, FromQuery, JSONBody
+from litestar.params import FromPath, FromQuery, JSONBody, QueryParameter
 
 from contracts.problems import Bug, Malformed, Problem, ScopeMissing, Unauthenticated, Unavailable
 from services.edge.problems import exception_handlers, malformed, problem_headers, problem_of
@@ -29,6 +29,10 @@ async def post_inner(data: JSONBody[Inner], limit: FromQuery[int | None] = None)
 async def get_thing(thing: FromPath[UUID], limit: FromQuery[int]) -> None: ...
 
 
+@get("/span")
+async def get_span(first: Annotated[int, QueryParameter(name="from")], to: FromQuery[int] = 0) -> None: ...
+
+
 @get("/raises/{status:int}")
 async def raise_status(status: FromPath[int]) -> None:
     raise HTTPException(status_code=status, detail="internal sentence")
@@ -36,7 +40,7 @@ async def raise_status(status: FromPath[int]) -> None:
 
 @pytest.fixture
 def client() -> httpx.AsyncClient:
-    handlers = [post_inner, get_thing, raise_status]
+    handlers = [post_inner, get_thing, get_span, raise_status]
     app = Litestar(handlers, exception_handlers=exception_handlers, openapi_config=None, logging_config=None)
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
 
@@ -68,6 +72,14 @@ async def test_a_malformed_parameter_is_named_and_the_query_is_not_repeated(clie
     assert answer.json()["errors"] == [{"detail": "Expected `int`, got `str`", "parameter": "limit"}]
     assert "martin" not in answer.text
     assert (await client.get(path)).json()["detail"] == "The query parameter limit is required."
+
+
+async def test_a_malformed_parameter_is_named_as_it_was_sent(client: httpx.AsyncClient) -> None:
+    answer = (await client.get("/span?from=x")).json()
+    assert answer["errors"][0]["parameter"] == "from"
+    assert answer["detail"].endswith(", at from.")
+    assert (await client.get("/span?from=1&to=x")).json()["errors"][0]["parameter"] == "to"
+    assert (await client.get("/span")).json()["detail"] == "The query parameter from is required."
 
 
 async def test_unknown_addresses_and_methods_are_told(client: httpx.AsyncClient) -> None:

@@ -4,7 +4,8 @@ A slice's boundary may grow with what it has folded (evaluation → registration
 again until its boundary stops growing; what is missing on the way is read for the whole group in one statement.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import islice
@@ -148,6 +149,8 @@ class Boundary:
         self._things: dict[str, Thing] = {}
         self._layers: list[Layer] = []
         self._size = 0
+        self._reads = 0
+        self._unread: list[Thing] = []
 
     def begin(self, *, assuming: bool) -> Layer:
         """A layer for the next group to be decided. A group that comes to nothing need not give it back."""
@@ -255,6 +258,19 @@ class Boundary:
                 missing[tag] = missing.get(tag, 0) | bits
         return missing
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """While the log is read nothing is dropped that may be recorded too late to be among what is found."""
+        self._reads += 1
+        try:
+            yield
+        finally:
+            self._reads -= 1
+            unread, self._unread = self._unread, []
+            for thing in unread:
+                if self._things.get(thing.tag) is thing:
+                    self._drop_unread(thing)
+
     def load(self, wanted: Wanted, read: Iterable[tuple[str, Placed]]) -> None:
         """Take in what was read of the log: all facts of these tags and types, in order of position for each tag."""
         found: dict[str, list[Placed]] = {}
@@ -321,7 +337,7 @@ class Boundary:
                 thing.pending -= 1
                 self._drop_unread(thing)
         del self._layers[:ended]
-        if self._size + len(self._things) > facts_max:
+        if self._size + len(self._things) > facts_max and not self._reads:
             self._drop_some()
 
     def _drop_some(self) -> None:
@@ -335,7 +351,11 @@ class Boundary:
 
     def _drop_unread(self, thing: Thing) -> None:
         """Facts are not kept where those before them were never read, once all are recorded."""
-        if not thing.read and not thing.pending:
+        if thing.read or thing.pending:
+            return
+        if self._reads:
+            self._unread.append(thing)
+        else:
             self._drop(thing)
 
     def _drop(self, thing: Thing) -> None:

@@ -53,22 +53,20 @@ CONNECTION_SETTINGS = {
 _BEGIN = "BEGIN; SELECT pg_advisory_xact_lock(7420, 1)"
 
 # $1: keys, $2: tags, $3: for each tag the types wanted, as the sum of 2 ^ type.
-# What a group needs to know, of one snapshot: the head, the receipts under the keys, and the events of the tags by the
-# tag's ordinal. In arrays, null where there are none: rows would cost the caller twice as much.
+# What a group needs to know, of one snapshot. First the head (what 0), then the receipts under the keys (what 1), then
+# the events of the tags (what 2) by the tag's ordinal.
 _LOOK = """
-SELECT head.*, receipt.*, event.*
-FROM (SELECT) AS look
-LEFT JOIN (SELECT position, recorded_at FROM log.event ORDER BY position DESC LIMIT 1) head ON true
-CROSS JOIN (
-    SELECT array_agg(e.position), array_agg(e.type), array_agg(e.key), array_agg(e.content), array_agg(e.entry)
-    FROM unnest($1::bytea[]) k(key) JOIN log.event e ON e.key = k.key
-) receipt
-CROSS JOIN (
-    SELECT array_agg(e.position), array_agg(a.ordinal), array_agg(e.type), array_agg(e.entry)
-    FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY a(tag, types, ordinal)
-    JOIN log.tag t ON t.tag = a.tag AND (a.types >> t.type) & 1 = 1
-    JOIN log.event e ON e.position = t.position
-) event
+(SELECT 0 AS what, 0::bigint AS ordinal, position, recorded_at, type, NULL::bytea AS key, NULL::bytea AS content,
+        NULL::bytea AS entry
+ FROM log.event ORDER BY position DESC LIMIT 1)
+UNION ALL
+SELECT 1, 0, e.position, NULL, e.type, e.key, e.content, e.entry
+FROM unnest($1::bytea[]) k(key) JOIN log.event e ON e.key = k.key
+UNION ALL
+SELECT 2, a.ordinal, e.position, NULL, e.type, NULL, NULL, e.entry
+FROM unnest($2::text[], $3::bigint[]) WITH ORDINALITY a(tag, types, ordinal)
+JOIN log.tag t ON t.tag = a.tag AND (a.types >> t.type) & 1 = 1
+JOIN log.event e ON e.position = t.position
 """
 
 # $1: the tag, $2: types as above, $3: after which position, $4: up to which.
@@ -278,32 +276,31 @@ class Transactor:
 
         Raises HeadMoved when the log is not what it was decided on, Doubt when that will not be.
         """
-        while True:
-            head = self._recorded.head
+        heads = self._recorded.head, group.head
+        with group.boundary.reading():
             seen = await self._read(connection, [], wanted)
             if group.layer.forgotten:
                 raise Doubt("a group before this one was not recorded as it was decided")
-            if head == self._recorded.head or seen.head != head:
-                break  # else read again: of what was recorded since, only that is known whose tags had been read
-        if seen.head not in (self._recorded.head, group.head):
-            raise HeadMoved(f"expected head {group.head}, found {seen.head}")
-        group.boundary.load(wanted, seen.events)
+            if seen.head not in heads:
+                raise HeadMoved(f"expected head {group.head}, found {seen.head}")
+            group.boundary.load(wanted, seen.events)
 
     async def _read(self, connection: asyncpg.Connection, keys: Sequence[bytes], wanted: Wanted) -> Seen:
         """One look at the log, in one statement."""
-        tags, names = list(wanted), self._type_names
-        masks = [self._mask(bits) for bits in wanted.values()]
-        ((head, recorded_at, *found),) = await connection.fetch(_LOOK, keys, tags, masks)
-        columns: list[Any] = [column or () for column in found]
-        receipts = {
-            key: Receipt(content, Recorded(position, names[type_id], entry, repeated=True))
-            for position, type_id, key, content, entry in zip(*columns[:5], strict=True)
-        }
-        events = [
-            (tags[ordinal - 1], Placed(position, fact_of(entry, names[type_id])))
-            for position, ordinal, type_id, entry in sorted(zip(*columns[5:], strict=True))
-        ]
-        return Seen(head or 0, recorded_at or self._recorded.recorded_at, receipts, events)
+        head, recorded_at = 0, self._recorded.recorded_at
+        receipts: dict[bytes, Receipt] = {}
+        events: list[tuple[str, Placed]] = []
+        tags = list(wanted)
+        rows: list[Any] = await connection.fetch(_LOOK, keys, tags, [self._mask(bits) for bits in wanted.values()])
+        for what, ordinal, position, at, type_id, key, content, entry in rows:
+            if what == 2:
+                events.append((tags[ordinal - 1], Placed(position, fact_of(entry, self._type_names[type_id]))))
+            elif what == 1:
+                receipts[key] = Receipt(content, Recorded(position, self._type_names[type_id], entry, repeated=True))
+            else:
+                head, recorded_at = position, at
+        events.sort(key=lambda found: found[1].position)
+        return Seen(head, recorded_at, receipts, events)
 
     async def _reference(self, connection: asyncpg.Connection, head: int) -> Reference:
         """With what came to it up to the head."""

@@ -26,12 +26,12 @@ class Gate:
 
         class Gated(asyncpg.Connection):  # type: ignore[misc]
             async def fetch(self, query: str, *args: Any, **kwargs: Any) -> Any:
-                if "AS look" in query:
+                if "AS what" in query:
                     gate.reads_meanwhile += gate.closed
                     if gate.reads is not None:
                         await gate.reads.wait()
                 answer = await super().fetch(query, *args, **kwargs)
-                if "AS look" in query and gate.read_answers is not None:
+                if "AS what" in query and gate.read_answers is not None:
                     gate.reads_answered += 1
                     await gate.read_answers.wait()
                 return answer

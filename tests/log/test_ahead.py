@@ -233,10 +233,10 @@ class Closing(Slice[Fact]):
         )
 
 
-async def test_what_was_read_without_a_group_that_is_recorded_by_then_is_read_again(
+async def test_what_was_read_without_a_group_that_is_recorded_by_then_has_its_facts(
     make_writer: MakeWriter, gate: Gate, reader: LogReader
 ) -> None:
-    """Of the facts of that group only those are kept whose tags were read before."""
+    """Though of its facts only those are kept, as a rule, whose tags were read before."""
     writer = await trusting(make_writer, gate)
     person_id, closings = str(uuid.uuid4()), list[int]()
     gate.read_answers = asyncio.Event()

@@ -47,7 +47,7 @@ def breaking(when: Callable[[str], bool], moment: str) -> type[asyncpg.Connectio
 
 
 STEPS = {
-    "look": lambda query: "AS look" in query,
+    "look": lambda query: "AS what" in query,
     "put": lambda query: query.startswith("SELECT log.put"),
     "trusting put": lambda query: "THEN NULL" in query,
     "begin": lambda query: query.startswith("BEGIN"),

@@ -37,7 +37,7 @@ class Told(asyncpg.Connection):  # type: ignore[misc]
         return await super().fetchval(query, *args, **kwargs)
 
     def _note(self, query: str) -> None:
-        kinds = {"AS look": LOOK, "THEN NULL": TRUSTING_PUT, "SELECT log.put": PUT}
+        kinds = {"AS what": LOOK, "THEN NULL": TRUSTING_PUT, "SELECT log.put": PUT}
         self.statements += [kind for mark, kind in kinds.items() if mark in query]
 
 

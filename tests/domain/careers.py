@@ -75,7 +75,7 @@ class Career:
             case CandidateRegistered():
                 self.open[fact.registration_id] = fact
             case RegistrationClosed() | CertificateAwarded():
-                del self.open[fact.registration_id]
+                self.open.pop(fact.registration_id, None)
             case RegistrationReopened():
                 known = (f for f in self.facts if isinstance(f, CandidateRegistered))
                 self.open |= {f.registration_id: f for f in known if f.registration_id == fact.registration_id}

@@ -8,7 +8,7 @@ import msgspec
 
 from contracts.facts import CertificationPublished, Fact
 from services.projections.batches import BatchReader
-from services.projections.builds import View, read_build
+from services.projections.builds import NOTHING, View, read_build
 from services.projections.events import Placed
 from services.projections.views.competencies.fold import Persons
 from services.projections.views.counts.fold import Changes, Known, fold
@@ -28,6 +28,16 @@ async def read_log(pool: asyncpg.Pool, view: View) -> list[Placed]:
     decoded = (await BatchReader(view.facts).read(pool, 0, limit=1_000_000)).decoded
     assert decoded is not None
     return list(decoded)
+
+
+async def check_folded(pool: asyncpg.Pool, view: View, head: int) -> None:
+    """The rows are those of a fold in memory, up to the log's head, and the view knows of what they were made."""
+    events = await read_log(pool, view)
+    assert await read_rows(pool, view) == folded(view, events)
+    build = await read_build(pool, view.name)
+    assert build is not None
+    assert (build.position, build.events, build.parked) == (head, len(events), 0)
+    assert build.digest == (await BatchReader(view.facts).read(pool, 0, limit=1_000_000)).digest(NOTHING)
 
 
 async def read_rows(pool: asyncpg.Pool, view: View, build: str | None = None) -> Rows:

@@ -12,8 +12,7 @@ import structlog.testing
 from contracts.facts import Fact
 from services.embedded.postgres import Postgres
 from services.projections.app import VIEWS
-from services.projections.batches import BatchReader
-from services.projections.builds import NEXT, NOTHING, OLD, Asked, View, create_build, drop_build, read_build
+from services.projections.builds import NEXT, OLD, Asked, View, create_build, drop_build
 from services.projections.events import Placed
 from services.projections.follower import Follower
 from services.projections.leases import Lease
@@ -23,7 +22,7 @@ from services.projections.unreachable import UNREACHABLE
 from services.projections.views.competencies.tables import CompetenciesView
 from services.projections.views.counts.tables import CountsView
 from services.projections.writes import Folded
-from tests.fault.folded import folded, read_log, read_rows
+from tests.fault.folded import check_folded
 from tests.fault.stops import StoppingPool
 from tests.integration.filled_log import FilledLog, filled_log
 from tests.unit.careers import (
@@ -97,13 +96,7 @@ async def drain(follower: Follower) -> None:
 
 
 async def check(log: FilledLog, view: View) -> None:
-    """The rows are those of a fold in memory, and the view knows of what they were made."""
-    events = await read_log(log.pool, view)
-    assert await read_rows(log.pool, view) == folded(view, events)
-    build = await read_build(log.pool, view.name)
-    assert build is not None
-    assert (build.position, build.events, build.parked) == (len(HISTORY), len(events), 0)
-    assert build.digest == (await BatchReader(view.facts).read(log.pool, 0, limit=1_000)).digest(NOTHING)
+    await check_folded(log.pool, view, len(HISTORY))
 
 
 async def stopped_at_every_statement(log: FilledLog, view: View, prepare: Work, work: Work, go_on: Work) -> int:

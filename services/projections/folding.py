@@ -45,7 +45,7 @@ class Folding:
             (_, task), self._ahead = self._ahead, None
             with contextlib.suppress(Exception):  # then it is tried again
                 return await task
-        await self._drop_ahead()
+        await self.close()
         left, self._left = self._left, None
         return await self._fold(connection, build, until, left[1] if left and left[0] == build else None)
 
@@ -61,7 +61,9 @@ class Folding:
 
     async def close(self) -> None:
         """Stop what is done ahead."""
-        await self._drop_ahead()
+        if self._ahead is not None:
+            await cancelled(self._ahead[1])
+            self._ahead = None
 
     async def _fold(self, asked: Asked, build: Build, until: int, before: Any) -> Ready:
         batch = await self._batches.read(asked, build.position, limit=self._batch_events_max, until=until)
@@ -74,8 +76,3 @@ class Folding:
                 if not is_poison(error):
                     raise
         return Ready(batch, after, folded)
-
-    async def _drop_ahead(self) -> None:
-        if self._ahead is not None:
-            await cancelled(self._ahead[1])
-            self._ahead = None

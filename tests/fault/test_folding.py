@@ -13,7 +13,7 @@ import pytest_asyncio
 from contracts.facts import Fact
 from services.embedded.postgres import Postgres
 from services.projections.app import VIEWS
-from services.projections.builds import Asked, View, create_build, drop_build, read_build
+from services.projections.builds import Asked, View, read_build
 from services.projections.events import Placed
 from services.projections.follower import Follower
 from services.projections.unparking import unpark
@@ -23,7 +23,7 @@ from services.projections.views.counts.tables import CountsView
 from services.projections.views.entries.tables import EntriesView
 from services.projections.writes import Folded
 from tests.fault.folded import check_folded, read_log
-from tests.integration.filled_log import FilledLog, filled_log, until
+from tests.integration.filled_log import FilledLog, drain, filled_log, until
 from tests.unit.careers import (
     awarded,
     closed,
@@ -106,10 +106,8 @@ async def module_log(postgres: Postgres) -> AsyncIterator[FilledLog]:
 @pytest_asyncio.fixture
 async def log(module_log: FilledLog) -> FilledLog:
     """Its views know nothing of the history."""
-    async with module_log.pool.acquire() as connection, connection.transaction():
-        for view in VIEWS:
-            await drop_build(connection, view.name)
-            await create_build(connection, view, view.name)
+    for view in VIEWS:
+        await module_log.start_again(view)
     return module_log
 
 
@@ -119,12 +117,6 @@ async def reached(log: FilledLog, name: str, position: int) -> bool:
 
 async def check(log: FilledLog, view: View) -> None:
     await check_folded(log.pool, view, len(HISTORY))
-
-
-async def drain(follower: Follower) -> None:
-    while await follower.step():
-        pass
-    await follower.close()
 
 
 async def early(log: FilledLog, view: Any, size: int) -> None:

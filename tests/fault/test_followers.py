@@ -12,7 +12,7 @@ import structlog.testing
 from contracts.facts import Fact
 from services.embedded.postgres import Postgres
 from services.projections.app import VIEWS
-from services.projections.builds import NEXT, OLD, Asked, View, create_build, drop_build
+from services.projections.builds import Asked, View
 from services.projections.events import Placed
 from services.projections.follower import Follower
 from services.projections.leases import Lease
@@ -24,7 +24,7 @@ from services.projections.views.counts.tables import CountsView
 from services.projections.writes import Folded
 from tests.fault.folded import check_folded
 from tests.fault.stops import StoppingPool
-from tests.integration.filled_log import FilledLog, filled_log
+from tests.integration.filled_log import FilledLog, drain, filled_log
 from tests.unit.careers import (
     awarded,
     closed,
@@ -80,21 +80,6 @@ async def log(module_log: FilledLog) -> FilledLog:
     return module_log
 
 
-async def start_again(log: FilledLog, view: View) -> None:
-    """A view that knows nothing of the history."""
-    async with log.pool.acquire() as connection, connection.transaction():
-        for name in (view.name, view.name + NEXT, view.name + OLD):
-            await drop_build(connection, name)
-        await create_build(connection, view, view.name)
-        await connection.execute("DELETE FROM projections.lease")
-
-
-async def drain(follower: Follower) -> None:
-    while await follower.step():
-        pass
-    await follower.close()
-
-
 async def check(log: FilledLog, view: View) -> None:
     await check_folded(log.pool, view, len(HISTORY))
 
@@ -104,7 +89,7 @@ async def stopped_at_every_statement(log: FilledLog, view: View, prepare: Work, 
     statements = 0
     for after in (False, True):
         for stop_at in range(1, 200):
-            await start_again(log, view)
+            await log.start_again(view)
             await prepare(log.pool)
             pool = StoppingPool(log.pool, stop_at, after=after)
             try:

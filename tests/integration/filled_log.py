@@ -14,6 +14,7 @@ from services.log.listener import LOG_CHANNEL, Listener
 from services.log.migrations import migrate
 from services.log.reader import LogReader
 from services.projections.app import MIGRATIONS, VIEWS
+from services.projections.builds import NEXT, OLD, create_build, drop_build
 from services.projections.follower import VIEW_CHANNEL, Follower, View
 from tests.tampering import tamper
 from tests.unit.careers import recorded_at, stored
@@ -55,6 +56,14 @@ class FilledLog:
             put, position - 1, recorded_at(position), [number], [None], [None], [entry], tags, [1] * len(tags)
         )
         assert reached == position
+
+    async def start_again(self, view: View) -> None:
+        """Have only a view that knows nothing of the history, and nobody who leads."""
+        async with self.pool.acquire() as connection, connection.transaction():
+            for name in (view.name, view.name + NEXT, view.name + OLD):
+                await drop_build(connection, name)
+            await create_build(connection, view, view.name)
+            await connection.execute("DELETE FROM projections.lease")
 
     async def bytes_of_all(self) -> list[bytes]:
         return [entry.entry for entry in await self.reader.page(0, limit=100_000)]
@@ -103,6 +112,13 @@ async def filled_log(database_url: str) -> AsyncIterator[FilledLog]:
     async with Listener(lambda: asyncpg.connect(database_url), LOG_CHANNEL, VIEW_CHANNEL) as news:
         yield FilledLog(database_url, pool, news)
     pool.terminate()
+
+
+async def drain(follower: Follower) -> None:
+    """Apply all that the log has."""
+    while await follower.step():
+        pass
+    await follower.close()
 
 
 async def until(condition: Callable[[], Awaitable[bool]], limit_s: float = 30.0) -> None:

@@ -14,13 +14,13 @@ from contracts.facts import FACTS, Fact
 from services.embedded.supervisor import Supervisor
 from services.projections.builds import Asked
 from services.projections.events import Event, Placed
-from services.projections.follower import Follower, NotTheLog
+from services.projections.follower import NotTheLog
 from services.projections.parking import keys_of
 from services.projections.views.competencies.tables import CompetenciesView
 from services.projections.views.counts.tables import CountsView
 from services.projections.views.entries.tables import EntriesView
 from services.projections.writes import Folded, Write
-from tests.integration.filled_log import FilledLog, filled_log, until
+from tests.integration.filled_log import FilledLog, drain, filled_log, until
 from tests.tampering import tamper
 from tests.unit.careers import awarded, closed, merged, person, published, registered, revoked
 
@@ -86,11 +86,6 @@ async def log(database_url: str) -> AsyncIterator[FilledLog]:
 
 async def recorded(log: FilledLog) -> list[int]:
     return [row[0] for row in await log.pool.fetch("SELECT position FROM recorded ORDER BY position")]
-
-
-async def drain(follower: Follower) -> None:
-    while await follower.step():
-        pass
 
 
 async def test_a_view_is_told_every_event_once_in_order(log: FilledLog) -> None:

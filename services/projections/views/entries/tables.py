@@ -29,7 +29,7 @@ class EntriesView:
         """The event alone: its tags are its own."""
         return [f"event:{event.position}"]
 
-    async def fold(self, connection: Asked, schema: str, events: Sequence[Placed], before: None = None) -> Folded:
+    async def fold(self, asked: Asked, schema: str, events: Sequence[Placed], before: None = None) -> Folded:
         """The tags that the log has not."""
         carried: defaultdict[str, list[int]] = defaultdict(list)
         for event in events:

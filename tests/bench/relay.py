@@ -30,7 +30,7 @@ from services.embedded.readiness import free_port
 from services.embedded.supervisor import Supervisor
 from services.log.listener import LOG_CHANNEL, Listener
 from services.log.reader import Entry, LogReader
-from services.projections.relay import Relay, Servers, connect
+from services.projections.relay import Relay, Servers, add_stream, connect
 from services.projections.relay.batch import Sent, addressed
 from services.projections.relay.stream import stream_config
 from services.subscribers.durable import make_durable
@@ -99,7 +99,7 @@ class Bench:
         """Begin with an empty stream."""
         with contextlib.suppress(nats.errors.Error):
             await self._admin.jetstream().delete_stream(STREAM)
-        await self._admin.jetstream().add_stream(stream_config())
+        await add_stream(self._admin.jetstream(), stream_config())
 
     async def one_by_one(self, entries: Sequence[Entry]) -> Sample:
         """What `js.publish` brings into an empty stream, each awaited, with what a message of ours carries."""

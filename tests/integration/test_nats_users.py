@@ -13,6 +13,7 @@ from nats.js.errors import BadRequestError
 
 from contracts.subjects import STREAM
 from services.embedded.nats import Nats
+from services.projections.relay import add_stream
 from services.subscribers.accounts import SUBJECTS
 
 SUBJECT = "certibranche.v1.37.candidate.registered.cqpm-2014-0300"
@@ -36,7 +37,7 @@ async def server(nats_server: Nats) -> Nats:
     """The server with the stream and one message in it, published by the relay."""
     async with connected(nats_server.admin_url) as (admin, _):
         stream = StreamConfig(STREAM, subjects=[SUBJECTS], allow_direct=True, deny_delete=True, deny_purge=True)
-        await admin.jetstream().add_stream(stream)
+        await add_stream(admin.jetstream(), stream)
     async with connected(nats_server.relay_url) as (relay, _):
         await relay.jetstream().publish(SUBJECT, b"one", headers={"Nats-Expected-Last-Sequence": "0"})
     return nats_server

@@ -20,7 +20,7 @@ from contracts.subjects import STREAM, subject
 from services.embedded.nats import Nats
 from services.embedded.supervisor import Supervisor
 from services.projections import app
-from services.projections.relay import Diverged, Misconfigured, Relay, Servers, connect, migrate_stream
+from services.projections.relay import Diverged, Misconfigured, Relay, Servers, add_stream, connect, migrate_stream
 from services.projections.relay.batch import Publisher, header_value
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.tampering import tamper
@@ -203,7 +203,8 @@ async def test_a_relay_that_may_not_waits_for_the_stream(log: FilledLog, nats_se
 
 async def test_making_the_stream_again_leaves_it_as_it_is(nats_server: Nats) -> None:
     connection = await connect(Servers(nats_server.admin_url))
-    await connection.jetstream().add_stream(StreamConfig(STREAM, subjects=["certibranche.v1.>"], description="ours"))
+    ours = StreamConfig(STREAM, subjects=["certibranche.v1.>"], description="ours")
+    await add_stream(connection.jetstream(), ours)
     await migrate_stream(Servers(nats_server.admin_url))
     assert (await connection.jetstream().stream_info(STREAM)).config.description == "ours"
     await connection.close()
@@ -211,9 +212,8 @@ async def test_making_the_stream_again_leaves_it_as_it_is(nats_server: Nats) -> 
 
 async def test_a_stream_without_atomic_batches_stops_the_relay(log: FilledLog, nats_server: Nats) -> None:
     connection = await connect(Servers(nats_server.admin_url))
-    await connection.jetstream().add_stream(
-        StreamConfig(STREAM, subjects=["certibranche.v1.>"], allow_direct=True, allow_atomic=False)
-    )
+    single = StreamConfig(STREAM, subjects=["certibranche.v1.>"], allow_direct=True, allow_atomic=False)
+    await add_stream(connection.jetstream(), single)
     with pytest.raises(Misconfigured):
         await asyncio.wait_for(Relay(connection, log.reader, log.news).run(), 10)
     await connection.close()

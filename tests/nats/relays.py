@@ -12,7 +12,7 @@ from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
-from nats.js.api import StreamInfo
+from nats.js.api import StreamConfig, StreamInfo
 
 from contracts.envelope import decode
 from contracts.facts import Fact
@@ -21,7 +21,7 @@ from services.embedded.data_folder import DataFolder
 from services.embedded.nats import Nats
 from services.embedded.readiness import free_port
 from services.embedded.supervisor import Supervisor
-from services.projections.relay import Relay, Servers, connect
+from services.projections.relay import Relay, Servers, add_stream, connect
 from tests.integration.filled_log import FilledLog, until
 from tests.unit.careers import person
 
@@ -38,7 +38,7 @@ class OwnServer:
         self._folder = DataFolder(path)
         self._supervisor = Supervisor(print)
         self.nats = Nats(self._folder, free_port())
-        self._files = self._folder.path / "nats"
+        self.files = self._folder.path / "nats"
         self._copy: Path | None = None
         self._rolls_back = False
 
@@ -73,10 +73,10 @@ class OwnServer:
         if self._copy is None:
             return
         if not self._rolls_back:
-            await asyncio.to_thread(shutil.copytree, self._files, self._copy, dirs_exist_ok=True)
+            await asyncio.to_thread(shutil.copytree, self.files, self._copy, dirs_exist_ok=True)
             return
-        await asyncio.to_thread(shutil.rmtree, self._files)
-        await asyncio.to_thread(shutil.copytree, self._copy, self._files)
+        await asyncio.to_thread(shutil.rmtree, self.files)
+        await asyncio.to_thread(shutil.copytree, self._copy, self.files)
 
 
 async def started(path: Path) -> AsyncIterator[OwnServer]:
@@ -112,6 +112,13 @@ async def stream_info(client: Client) -> StreamInfo | None:
     with contextlib.suppress(nats.errors.Error, TimeoutError, OSError):
         return await client.jetstream(timeout=1).stream_info(STREAM)
     return None
+
+
+async def make_anew(client: Client, config: StreamConfig) -> None:
+    """Delete the stream and make one of this configuration."""
+    jetstream = client.jetstream()
+    await jetstream.delete_stream(STREAM)
+    await add_stream(jetstream, config)
 
 
 async def arrived(client: Client, position: int, limit_s: float = 30.0) -> None:

@@ -16,7 +16,7 @@ from services.projections import metrics
 from services.projections.relay import Diverged, Relay, Servers, Sight, connect
 from services.projections.relay.stream import stream_config
 from tests.integration.filled_log import FilledLog, until
-from tests.nats.relays import OwnServer, administrator, arrived, check_stream, persons, relaying, stream_info
+from tests.nats.relays import OwnServer, administrator, arrived, check_stream, make_anew, persons, relaying, stream_info
 from tests.tampering import tamper
 
 CHUNK = 5
@@ -78,8 +78,7 @@ async def test_a_relay_killed_at_any_step_is_followed_by_another(
     """Every step of publishing 12 events: each publish, each request before it is sent, and after its answer."""
     deaths = 0
     for steps in range(100):
-        await admin.jetstream().delete_stream(STREAM)
-        await admin.jetstream().add_stream(stream_config())
+        await make_anew(admin, stream_config())
         dying = await mortal(nats_server, steps)
         victim = asyncio.create_task(Relay(dying, log.reader, log.news, chunk_events_max=CHUNK).run())
         arriving = asyncio.create_task(arrived(admin, 12))
@@ -187,10 +186,7 @@ async def test_a_stream_made_again_goes_on_at_its_first_sequence(
     client = await connect(Servers(nats_server.relay_url))
     async with relaying(Relay(client, log.reader, log.news, answer_s=0.5, chunk_events_max=CHUNK)):
         await arrived(admin, 12)
-        await admin.jetstream().delete_stream(STREAM)
-        config = stream_config()
-        config.first_seq = first
-        await admin.jetstream().add_stream(config)
+        await make_anew(admin, stream_config().evolve(first_seq=first))
         head = await log.put(persons(100, 2))
         await arrived(admin, head)
     info = await stream_info(admin)

@@ -15,7 +15,7 @@ from services.projections.relay import Relay, Retention, Servers, migrate_stream
 from services.projections.relay.stream import stream_config
 from services.subscribers.durable import make_durable
 from tests.integration.filled_log import FilledLog, until
-from tests.nats.relays import arrived, persons, relaying, stream_info
+from tests.nats.relays import arrived, make_anew, persons, relaying, stream_info
 from tests.nats.test_subscriber import DURABLE, followed, subscriber, subscribing
 
 
@@ -36,10 +36,7 @@ async def test_what_the_stream_no_longer_holds_is_read_elsewhere(
     log: FilledLog, admin: Client, nats_server: Nats, tmp_path: Path, first: int
 ) -> None:
     """Also where it holds nothing at all (13): an empty stream does not say what it has held."""
-    await admin.jetstream().delete_stream(STREAM)
-    config = stream_config()
-    config.first_seq = first
-    await admin.jetstream().add_stream(config)
+    await make_anew(admin, stream_config().evolve(first_seq=first))
     await make_durable(Servers(nats_server.admin_url), STREAM, DURABLE, [])
     store, asked = SqliteStore(tmp_path / "store"), list[int]()
     async with (

@@ -2,7 +2,15 @@
 
 from services.projections.relay.publication import Behind, Diverged, Misconfigured, Relay
 from services.projections.relay.sight import Sight
-from services.projections.relay.stream import FOR_EVER, Retention, Servers, connect, make_stream, migrate_stream
+from services.projections.relay.stream import (
+    FOR_EVER,
+    Retention,
+    Servers,
+    add_stream,
+    connect,
+    make_stream,
+    migrate_stream,
+)
 
 __all__ = [
     "FOR_EVER",
@@ -13,6 +21,7 @@ __all__ = [
     "Retention",
     "Servers",
     "Sight",
+    "add_stream",
     "connect",
     "make_stream",
     "migrate_stream",

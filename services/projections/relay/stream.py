@@ -5,11 +5,12 @@ from typing import Any
 
 import msgspec
 import nats
+import stamina
 import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 from nats.js.api import DiscardPolicy, StorageType, StreamConfig
-from nats.js.errors import BadRequestError
+from nats.js.errors import APIError, BadRequestError
 
 from contracts.subjects import STREAM, SUBJECT_PREFIX
 
@@ -22,6 +23,11 @@ DUPLICATE_WINDOW_S = 120.0
 
 _NAME_IN_USE = 10058
 """A stream of this name exists with another configuration; with the same one there is no error."""
+
+_NO_STORE = 10049
+"""The server could not make the stream's files."""
+
+_STORE_PATIENCE_S = 5.0
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche.projections")
 
@@ -98,13 +104,28 @@ async def connect(servers: Servers, **options: Any) -> Client:
     )
 
 
+def _no_store(error: Exception) -> bool:
+    return isinstance(error, APIError) and error.err_code == _NO_STORE
+
+
+async def add_stream(jetstream: JetStreamContext, config: StreamConfig) -> None:
+    """Make the stream, also just after another one was deleted.
+
+    When an account loses its last stream, the server takes the account's empty folder away a moment later, also from
+    under a stream that is being made there (2.15.1: one in some 250). Asked again it makes it.
+    """
+    async for attempt in stamina.retry_context(on=_no_store, attempts=None, timeout=_STORE_PATIENCE_S):
+        with attempt:
+            await jetstream.add_stream(config)
+
+
 async def make_stream(jetstream: JetStreamContext, name: str = STREAM) -> None:
     """Make the stream unless there is one. An existing one is left as it is.
 
     Raises what nats-py raises: TimeoutError also when the connection's user may not make streams.
     """
     try:
-        await jetstream.add_stream(stream_config(name))
+        await add_stream(jetstream, stream_config(name))
     except BadRequestError as error:
         if error.err_code != _NAME_IN_USE:
             raise
@@ -121,7 +142,7 @@ async def migrate_stream(servers: Servers, name: str = STREAM, retention: Retent
         jetstream = client.jetstream()
         wanted = stream_config(name, retention)
         try:
-            await jetstream.add_stream(wanted)
+            await add_stream(jetstream, wanted)
             return
         except BadRequestError as error:
             if error.err_code != _NAME_IN_USE:

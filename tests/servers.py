@@ -11,8 +11,8 @@ import pytest_asyncio
 from services.embedded.data_folder import DataFolder
 from services.embedded.nats import Nats
 from services.embedded.postgres import Postgres
-from services.embedded.readiness import free_port
 from services.embedded.supervisor import Supervisor
+from tests.ports import free_port
 
 
 @pytest.fixture(scope="session")

@@ -16,13 +16,13 @@ from contracts.rules import RULES
 from services.audit.command import audit as command
 from services.audit.findings import Check, Report
 from services.audit.report import as_html, as_json, as_text
-from services.embedded.readiness import free_port
 from services.projections.transparency.note import Signer, new_key
 from tests.audit.history import SIGNER, Published, audited, entries_of, objectives
 from tests.audit.stand_in import TOKEN, StandIn, right_answers, serving
 from tests.audit.test_checkpoints import LOG, ONE, OTHER, TWO, cosign
 from tests.audit.test_rules import AWARDED
 from tests.domain import world
+from tests.ports import free_port
 
 
 @pytest.fixture(autouse=True)

@@ -57,6 +57,8 @@ HISTORY: list[Fact] = [
 ]
 PARKED_PERSON = 2
 
+pytestmark = pytest.mark.timeout(600)  # hundreds of kills
+
 Work = Callable[[asyncpg.Pool], Awaitable[object]]
 
 

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 import pytest_asyncio
 
-from services.embedded.readiness import free_port
+from tests.ports import free_port
 
 START_S = 20.0
 

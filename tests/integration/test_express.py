@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from uvicorn.server import ServerState
 
 from contracts.problems import Malformed
+from services.edge import limits
 from services.edge.access_log import JsonLines
 from services.edge.express import Answer, AnyHeaders, Lane
 from services.edge.keys import FileKeys
@@ -178,7 +179,11 @@ async def test_a_plain_request_of_a_known_caller_takes_the_lane(served: Served, 
         assert await body_of(known) == b"express %d" % number
 
 
-async def test_the_lane_and_the_layers_give_the_same_headers(known: Connection) -> None:
+async def test_the_lane_and_the_layers_give_the_same_headers(
+    known: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = limits.monotonic()
+    monkeypatch.setattr(limits, "monotonic", lambda: now)  # nothing refills
     fields = ("X-Request-Id: mine-1",)
     known.send(posted(b"x", *fields))
     status, express, _ = await known.answer()

@@ -12,9 +12,9 @@ import pytest_asyncio
 from contracts.facts import Fact
 from contracts.subjects import STREAM
 from services.embedded.nats import Nats
-from services.embedded.readiness import free_port
 from services.projections.relay import Servers, connect, migrate_stream
 from tests.integration.filled_log import FilledLog, filled_log, until
+from tests.ports import free_port
 from tests.unit.careers import person, published
 
 HISTORY: list[Fact] = [published("cqpm-a"), person(1)]

@@ -22,6 +22,7 @@ from services.projections.rebuilding import NoWayBack, Rebuild
 from services.projections.verifying import Verification
 from services.projections.views.counts.tables import CountsView
 from services.projections.writes import Folded, Write
+from services.tasks import cancelled
 from tests.fault.folded import folded, read_log, read_rows
 from tests.integration.filled_log import FilledLog, filled_log, until
 from tests.integration.read_side import read_side
@@ -154,7 +155,7 @@ async def test_an_unknown_view_has_no_tables() -> None:
 async def test_a_rebuild_while_the_log_grows_and_is_followed_and_read(
     log: FilledLog, view: View, data_folder: DataFolder
 ) -> None:
-    running = asyncio.create_task(keep(view, log.pool, log.news))
+    following = [asyncio.create_task(keep(each, log.pool, log.news)) for each in VIEWS]  # reads wait for all of them
     growing = asyncio.create_task(grow(log))
     positions: list[int] = []
     async with read_side(log, data_folder) as http:
@@ -168,8 +169,7 @@ async def test_a_rebuild_while_the_log_grows_and_is_followed_and_read(
     assert reading.cancelled(), "every answer was a 200"
     head = await growing
     await until(lambda: reached(log, view, head))
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    await cancelled(*following)
     assert positions == sorted(positions), "no answer was older than one before"
     assert await read_rows(log.pool, view) == folded(view, await read_log(log.pool, view))
     assert (await Verification(view, log.pool).run()).right

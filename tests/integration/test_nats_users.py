@@ -15,6 +15,7 @@ from contracts.subjects import STREAM
 from services.embedded.nats import Nats
 from services.projections.relay import add_stream
 from services.subscribers.accounts import SUBJECTS
+from tests.integration.filled_log import until
 
 SUBJECT = "certibranche.v1.37.candidate.registered.cqpm-2014-0300"
 
@@ -85,6 +86,11 @@ async def test_a_reader_does_not_publish(server: Nats) -> None:
     async with connected(server.reader_url) as (reader, violations):
         with pytest.raises(Refused):
             await reader.jetstream().publish(SUBJECT, b"two", timeout=0.3)
+
+        async def reported() -> bool:
+            return bool(violations)
+
+        await until(reported)
         assert [f'publish to "{SUBJECT}"' in violation for violation in violations] == [True]
     async with connected(server.admin_url) as (admin, _):
         assert (await admin.jetstream().stream_info(STREAM)).state.last_seq == 1
@@ -106,9 +112,14 @@ async def test_an_answer_to_a_reader_does_not_reach_the_stream(server: Nats) -> 
 async def test_the_relay_only_publishes(server: Nats) -> None:
     async with connected(server.relay_url) as (relay, violations):
         stream = relay.jetstream(timeout=0.3)
-        assert (await stream.stream_info(STREAM)).state.last_seq == 1
+        assert (await relay.jetstream().stream_info(STREAM)).state.last_seq == 1
         with pytest.raises(Refused):
             await stream.purge_stream(STREAM)
         with pytest.raises(Refused):
             await stream.add_consumer(STREAM, ConsumerConfig(name="relay"))
+
+        async def reported() -> bool:
+            return len(violations) >= 2
+
+        await until(reported)
         assert len(violations) == 2

@@ -16,11 +16,12 @@ import structlog
 
 from services.edge.logs import configure_logs
 from services.embedded.nats import passwords
-from services.embedded.readiness import free_port, http_ok, wait_until
+from services.embedded.readiness import http_ok, wait_until
 from services.projections.transparency.note import new_key
 from services.settings import KINDS, SECRETS, variable
 from services.subscribers.keys import new_seed
 from tests.installation import Installation, event, objective, person, post
+from tests.ports import free_port
 
 DATABASE_PASSWORD, NATS_PASSWORD, TOKEN = "MARKED-database", "MARKED-nats", "MARKED.access.token"
 VAULT_KEY = b"MARKED-vault-key-0123456789abcde"

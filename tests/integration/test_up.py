@@ -19,7 +19,8 @@ from nats.aio.client import Client
 from services.embedded.data_folder import DataFolder
 from services.embedded.nats import Nats
 from services.embedded.postgres import Postgres
-from services.embedded.readiness import free_port, http_ok, wait_until
+from services.embedded.readiness import http_ok, wait_until
+from tests.ports import free_port
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
 LIMIT_S = 30.0

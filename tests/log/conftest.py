@@ -4,7 +4,7 @@ import hashlib
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest_asyncio
 from contracts.envelope import Envelope
 from contracts.facts import HoldJury, Part, SetObjective
 from contracts.facts.awards import Seat
+from services.log import transaction
 from services.log.migrations import migrate
 from services.log.proposal import Proposal
 from services.log.reader import LogReader
@@ -40,6 +41,12 @@ async def log_url(database_url: str) -> str:
 async def pool(log_url: str) -> AsyncIterator[asyncpg.Pool]:
     async with asyncpg.create_pool(log_url, min_size=0, max_size=4) as pool:
         yield pool
+
+
+@pytest.fixture
+def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Puts may be held up as long as a test likes: how many there are does not depend on the machine."""
+    monkeypatch.setattr(transaction, "RECORDED_WITHIN", timedelta(minutes=1))
 
 
 @pytest.fixture

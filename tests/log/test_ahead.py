@@ -26,6 +26,8 @@ from services.registry.domain.persons import PersonToRectify, PersonToRegister
 from tests.log.conftest import MakeWriter, jury, objective, posted
 from tests.log.gate import Gate
 
+pytestmark = pytest.mark.usefixtures("unhurried")
+
 MANY = 2 * AHEAD_PROPOSALS_MIN
 """So many that half of them are decided while the others are put."""
 

@@ -75,7 +75,7 @@ async def test_a_writer_process_stopped_at_any_moment_does_not_stop_the_others(
     log_url: str, writer: LogWriter, reader: LogReader
 ) -> None:
     """SIGSTOP, again and again, then SIGCONT: what it had begun is settled, and nothing is lost or repeated."""
-    count = 200
+    count = 1000
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.log.worker", log_url, "stopped", str(count), stdout=asyncio.subprocess.PIPE
     )

@@ -4,6 +4,7 @@
 token holds every scope and any source.
 """
 
+import asyncio
 from collections.abc import Iterator
 from copy import deepcopy
 from datetime import date, datetime
@@ -21,6 +22,9 @@ from tests.model.world import World
 SOURCE = "urn:certibranche:duel"
 PARIS = ZoneInfo("Europe/Paris")
 
+SHOWN_S = 60.0
+"""A read model that has not reached a position by then never will."""
+
 Answer = tuple[int, Data]
 """The status and the body of an answer, or of one result in a batch."""
 
@@ -29,13 +33,18 @@ class Disagreement(AssertionError):
     """The registry and the contract's model say different things."""
 
 
+def today() -> date:
+    """The day in Paris, by which the registry decides (T1)."""
+    return datetime.now(PARIS).date()
+
+
 class Duel:
     """One registry, one model, and dice that say what comes next."""
 
     def __init__(self, client: Any, dice: Random) -> None:
         self._client = client
         self._dice = dice
-        self.today = datetime.now(PARIS).date()
+        self.today = today()
         self.model = Model()
         self.careers = Careers(dice, self.model.world, self.today)
         self._numbers = 0
@@ -159,7 +168,9 @@ class Duel:
             _same(f"competencies of {person_id} at {at} {moment}", in_one_order(expected), in_one_order(shown))
 
     async def _get(self, path: str, params: Data) -> Data:
-        answer = await self._client.get(path, params=params)
+        async with asyncio.timeout(SHOWN_S):
+            while (answer := await self._client.get(path, params=params)).status_code == 503:
+                pass  # it has waited itself
         if answer.status_code != 200:
             raise Disagreement(f"{path} {params} is answered by {answer.status_code}: {answer.text}")
         body: Data = answer.json()

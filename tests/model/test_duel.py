@@ -11,7 +11,7 @@ import pytest
 
 from tests.audit.product import audit, covered
 from tests.installation import Installation
-from tests.model.duel import Duel
+from tests.model.duel import Disagreement, Duel, today
 
 SCOPES = (
     *("catalogue:write", "registrations:write", "registrations:read", "evaluations:write", "awards:write", "log:read"),
@@ -22,11 +22,22 @@ BATCH_EVERY, BATCH_EVENTS = 20, 40
 VIEWS_EVERY = 120
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(900)
 async def test_the_registry_does_what_the_contract_says(tmp_path: Path) -> None:
     seed = int(os.environ.get("CERTIBRANCHE_DUEL_SEED") or SystemRandom().randrange(1_000_000))
     print(f"CERTIBRANCHE_DUEL_SEED={seed}")  # pytest shows it beside a failure
-    installation = Installation(tmp_path / "data")  # its own: the model knows every position
+    day = today()
+    try:
+        await fight(tmp_path / "data", seed)
+    except Disagreement:
+        if today() == day:
+            raise
+        await fight(tmp_path / "again", seed)  # the model knows of one day only, and there was a midnight in Paris
+
+
+async def fight(data: Path, seed: int) -> None:
+    """A duel with an installation of its own, since the model knows every position. Raises Disagreement."""
+    installation = Installation(data)
     await installation.start()
     try:
         async with installation.client(*SCOPES) as client:

@@ -17,10 +17,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from services.embedded.nats import server_binary
 from services.embedded.program import Program
-from services.embedded.readiness import first_line, free_port
+from services.embedded.readiness import first_line
 from services.embedded.supervisor import Supervisor
 from services.projections.relay import Servers
 from services.subscribers.keys import new_seed, public_key
+from tests.ports import free_port
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "nats"
 USERS = ("system", "admin", "relay", "monitor")

@@ -12,17 +12,17 @@ from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
-from nats.js.api import StreamConfig, StreamInfo
+from nats.js.api import StreamConfig, StreamInfo, StreamState
 
 from contracts.envelope import decode
 from contracts.facts import Fact
 from contracts.subjects import STREAM, subject
 from services.embedded.data_folder import DataFolder
 from services.embedded.nats import Nats
-from services.embedded.readiness import free_port
 from services.embedded.supervisor import Supervisor
 from services.projections.relay import Relay, Servers, add_stream, connect
 from tests.integration.filled_log import FilledLog, until
+from tests.ports import free_port
 from tests.unit.careers import person
 
 
@@ -114,6 +114,11 @@ async def stream_info(client: Client) -> StreamInfo | None:
     return None
 
 
+async def stream_state(client: Client) -> StreamState:
+    """How far the stream is, as its server says, however slowly."""
+    return (await client.jetstream(timeout=30).stream_info(STREAM)).state
+
+
 async def make_anew(client: Client, config: StreamConfig) -> None:
     """Delete the stream and make one of this configuration."""
     jetstream = client.jetstream()
@@ -133,10 +138,9 @@ async def arrived(client: Client, position: int, limit_s: float = 30.0) -> None:
 
 async def check_stream(client: Client, log: FilledLog) -> None:
     """The stream holds the log from its first sequence on: same bytes, same order, sequence = position, subject."""
-    info = await stream_info(client)
-    assert info is not None
-    entries = await log.reader.page(info.state.first_seq - 1, limit=100_000)
-    assert [info.state.last_seq, info.state.messages] == [entries[-1].position if entries else 0, len(entries)]
+    state = await stream_state(client)
+    entries = await log.reader.page(state.first_seq - 1, limit=100_000)
+    assert [state.last_seq, state.messages] == [entries[-1].position if entries else 0, len(entries)]
     jetstream = client.jetstream()
     for entry in entries:
         message: Any = await jetstream.get_msg(STREAM, seq=entry.position, direct=True)

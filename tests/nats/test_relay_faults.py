@@ -15,8 +15,18 @@ from services.embedded.nats import Nats
 from services.projections import metrics
 from services.projections.relay import Diverged, Relay, Servers, Sight, connect
 from services.projections.relay.stream import stream_config
+from services.tasks import cancelled
 from tests.integration.filled_log import FilledLog, until
-from tests.nats.relays import OwnServer, administrator, arrived, check_stream, make_anew, persons, relaying, stream_info
+from tests.nats.relays import (
+    OwnServer,
+    administrator,
+    arrived,
+    check_stream,
+    make_anew,
+    persons,
+    relaying,
+    stream_state,
+)
 from tests.tampering import tamper
 
 CHUNK = 5
@@ -84,8 +94,7 @@ async def test_a_relay_killed_at_any_step_is_followed_by_another(
         arriving = asyncio.create_task(arrived(admin, 12))
         await asyncio.wait((victim, arriving), return_when=asyncio.FIRST_COMPLETED)
         died = victim.done()
-        victim.cancel()
-        await asyncio.gather(victim, return_exceptions=True)
+        await cancelled(victim)
         if died:
             deaths += 1
             heir = await connect(Servers(nats_server.relay_url))
@@ -189,9 +198,8 @@ async def test_a_stream_made_again_goes_on_at_its_first_sequence(
         await make_anew(admin, stream_config().evolve(first_seq=first))
         head = await log.put(persons(100, 2))
         await arrived(admin, head)
-    info = await stream_info(admin)
-    assert info is not None
-    assert (info.state.first_seq, info.state.messages) == (first, head - first + 1)
+    state = await stream_state(admin)
+    assert (state.first_seq, state.messages) == (first, head - first + 1)
     await check_stream(admin, log)
     await client.close()
 
@@ -232,9 +240,7 @@ async def test_a_log_behind_its_stream_or_of_another_history_stops_a_running_rel
         await asyncio.wait_for(running, 10)
     with pytest.raises(Diverged):
         await asyncio.wait_for(Relay(client, log.reader, log.news).run(), 10)
-    info = await stream_info(admin)
-    assert info is not None
-    assert info.state.last_seq == 12, "nothing was published"
+    assert (await stream_state(admin)).last_seq == 12, "nothing was published"
     await client.close()
 
 

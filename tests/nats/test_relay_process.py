@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+import pytest
+
 from services.projections.relay import connect, migrate_stream
 from tests.integration.filled_log import FilledLog, until
 from tests.nats.production import Site, production
@@ -26,6 +28,7 @@ async def start(site: Site, database_url: str, seed: Path) -> asyncio.subprocess
     return await asyncio.create_subprocess_exec(sys.executable, "-m", "services.cli", "relay", env=environment)
 
 
+@pytest.mark.timeout(300)
 async def test_relays_that_are_killed_while_events_are_recorded(log: FilledLog, tmp_path: Path) -> None:
     seed = tmp_path / "relay.nk"
     async with production(Site(tmp_path / "site")) as site:

@@ -19,6 +19,7 @@ from contracts.subscriber.subscriber import Event, NotTheLog, Subscriber
 from services.embedded.nats import Nats
 from services.projections.relay import Relay, Servers, connect
 from services.subscribers.durable import make_durable
+from services.tasks import cancelled
 from tests.integration.filled_log import FilledLog, until
 from tests.nats.relays import OwnServer, administrator, arrived, persons, relaying
 from tests.nats.test_relay_faults import abort
@@ -102,8 +103,7 @@ async def test_killed_at_any_step_it_neither_misses_nor_repeats(
         victim = asyncio.create_task(subscriber(dying, STREAM, DURABLE, store).run(asyncio.Event()))
         done = asyncio.create_task(followed(store, log))
         await asyncio.wait((victim, done), return_when=asyncio.FIRST_COMPLETED)
-        victim.cancel()
-        await asyncio.gather(victim, return_exceptions=True)
+        await cancelled(victim)
         async with subscribing(subscriber(admin, STREAM, DURABLE, store)):
             await done
         await dying.close()
@@ -148,7 +148,7 @@ async def test_stolen_deliveries_are_read_again(log: FilledLog, stream: Servers,
         nonlocal stolen
         cursor = await thief.jetstream(timeout=5).pull_subscribe_bind(consumer=DURABLE, stream=STREAM)
         while True:
-            with contextlib.suppress(nats.errors.Error):
+            with contextlib.suppress(nats.errors.Error, TimeoutError):
                 stolen += len(await cursor.fetch(3, timeout=0.2))
 
     stealing = asyncio.create_task(steal())
@@ -160,8 +160,7 @@ async def test_stolen_deliveries_are_read_again(log: FilledLog, stream: Servers,
             return stolen > 5
 
         await until(robbed)
-        stealing.cancel()
-        await asyncio.gather(stealing, return_exceptions=True)
+        await cancelled(stealing)
         await followed(store, log, 60)
     await thief.close()
 

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,12 +15,13 @@ from contracts.subjects import STREAM
 from services.embedded.nats import Nats
 from services.log.proposal import Recorded
 from services.log.restoring import NotNext, WriterAtWork, alone
+from services.log.transaction import CONNECTION_SETTINGS
 from services.projections.relay import Servers
 from services.projections.transparency.guard import Guard
 from services.projections.transparency.note import NoteRefused, Signer, new_key
 from services.restore.restoring import HistoriesDiffer, Restored, bring_up
 from services.restore.sources import Source, SourceRefused, open_stream, open_tiles
-from tests.integration.filled_log import FilledLog
+from tests.integration.filled_log import FilledLog, until
 from tests.restore.conftest import GROUP, HEAD, History, MakeBackup, log_writer, posted, rows
 from tests.tampering import tamper
 from tests.transparency.published_log import PublishedLog
@@ -85,11 +87,18 @@ async def test_old_posts_repeated_are_the_same_facts_and_others_are_conflicts(
     assert (new.position, new.repeated) == (HEAD + 1, False)
 
 
+async def _nobody_writes(pool: asyncpg.Pool) -> bool:
+    """The server has ended the sessions of writers that have left."""
+    writers = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name = $1"
+    return not await pool.fetch(writers, CONNECTION_SETTINGS["application_name"])
+
+
 @from_either
 async def test_a_log_that_is_ahead_lacks_nothing(history: History, backup: MakeBackup, wanted: Wanted) -> None:
     ahead = await backup(HEAD)
     async with log_writer(ahead.url) as writer:
         await writer.append_one(posted(HEAD + 1))
+    await until(partial(_nobody_writes, ahead.pool))
     async with source_of(history, wanted) as source:
         assert await restored(ahead, source) == Restored(HEAD + 1, HEAD + 1)
 

@@ -7,11 +7,11 @@ import pytest
 from contracts.problems import Unavailable
 from contracts.subjects import STREAM
 from services.embedded import CannotRun
-from services.embedded.readiness import free_port
 from services.projections import app
 from services.restore.standing import refuse_if_behind
 from services.settings import ServeSettings
 from tests.integration.filled_log import FilledLog, until
+from tests.ports import free_port
 from tests.restore.conftest import HEAD, History, MakeBackup, log_writer, posted
 from tests.tampering import tamper
 

@@ -39,7 +39,7 @@ async def proved(installation: Installation) -> None:
     verifier_key = await vkey(installation.data)
     async with installation.client("catalogue:write", "log:read") as client:
         position = (await client.post("/v1/events", json=objective(), headers=CLOUD_EVENT)).json()["position"]
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while True:  # wait=10 is the most that can be asked for
                 answer = await client.get(f"/v1/log/entries/{position}/proof", headers={"Prefer": "wait=10"})
                 if answer.status_code == 200:

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from contracts.problems import Unavailable
 from services.accesses.entries import Access, access_of
 from services.accesses.recorder import Recorder
-from services.embedded.readiness import free_port
+from tests.ports import free_port
 
 ACCESS = Access(datetime.now(UTC), "hr", "GET", "/v1/log/entries", 200, [], {})
 PERSON_ID = "0b7e4c1a-52d9-4f0e-8a63-9d1f7c2b6e58"

@@ -61,7 +61,10 @@ def remaining(answer: httpx.Response) -> int:
     return int(found[1])
 
 
-async def test_each_answer_tells_the_quota_and_what_is_left(tmp_path: Path, door: Door) -> None:
+async def test_each_answer_tells_the_quota_and_what_is_left(
+    tmp_path: Path, door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.edge.limits.monotonic", lambda: 0.0)  # nothing refills
     client = client_of(limited(tmp_path, door, requests=50), client_id="hr")
     first, second = await client.get("/"), await client.get("/")
     assert first.headers["ratelimit-policy"] == '"client";q=50;w=10'

@@ -125,6 +125,14 @@ class Everywhere:
         columns = ("sealed", "sealed_nir", "wrapped_key", "fingerprint", "nir_fingerprint")
         return [row[column] for row in rows for column in columns if row[column] is not None]
 
+    async def sampled(self) -> None:
+        """Let PostgreSQL look at its tables for its planner, as it does by itself at any time."""
+        connection = await asyncpg.connect(self._postgres.url())
+        try:
+            await connection.execute("ANALYZE")
+        finally:
+            await connection.close()
+
     async def tidy(self) -> None:
         """Write the tables to their files, without what the rows were before."""
         connection = await asyncpg.connect(self._postgres.url())
@@ -173,6 +181,7 @@ async def life(installation: Installation) -> Life:
         position = int(merged.headers["Registry-Position"])
         for path in PATHS:
             assert (await answered(client, f"/v1/persons/{merged_id}{path}?min_position={position}")).status_code == 200
+        await everywhere.sampled()
         secrets = await everywhere.rows([kept_id, merged_id])
         await everywhere.caught_up(client, position)
         await everywhere.tidy()

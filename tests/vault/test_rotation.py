@@ -15,6 +15,7 @@ from services.embedded.postgres import Postgres
 from services.registry.vault.identity import Identity
 from services.registry.vault.keys import KEY_BYTES, MasterKey
 from services.registry.vault.keys_in_use import fingerprint_key_name
+from services.registry.vault.persons import Person
 from services.registry.vault.ring import KeyRing, MasterKeyMissing
 from services.registry.vault.rotation import (
     AnotherRotation,
@@ -22,6 +23,7 @@ from services.registry.vault.rotation import (
     rotate_fingerprint_key,
     rotate_master_key,
 )
+from services.registry.vault.vault import Vault
 from tests.vault.conftest import NIR, OTHER_NIR, Site, into, make_tables, site_at, somebody
 from tests.vault.dumps import dump, restore
 from tests.vault.kills import killed_at
@@ -219,6 +221,23 @@ async def test_between_two_versions_of_fingerprints_everybody_is_found_by_either
     assert await site.register(identity) != one
     await gone_on(site, rotate_fingerprints)
     await filled.check(other)
+
+
+async def test_a_row_read_before_a_rotation_and_opened_after_it_is_read_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = somebody()
+    person_id = await site.register(identity)
+    find, rotations = Vault._find, iter([rotate_master])
+
+    async def find_slowly(self: Vault, id_: str) -> Person:
+        person = await find(self, id_)
+        for rotate in rotations:  # meanwhile, once
+            await rotate(site)
+        return person
+
+    monkeypatch.setattr(Vault, "_find", find_slowly)
+    assert (await site.vault.identity(person_id))[1] == identity
 
 
 async def _rotate_often(site: Site) -> None:

@@ -1,8 +1,9 @@
 """Who is who: persons are registered, found again, put right, merged and erased here. Identities go nowhere else."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import wraps
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import asyncpg
 
@@ -25,7 +26,7 @@ from services.registry.vault.keys_in_use import (
 from services.registry.vault.persons import Opened, Person
 from services.registry.vault.registering import KNOWN, LOCK, find_or_make, locks, record, unrecorded
 from services.registry.vault.replaying import Replayed, replay
-from services.registry.vault.ring import KeyRing
+from services.registry.vault.ring import KeyRing, MasterKeyMissing
 
 # $1: any id of a person. The row under which the person is kept.
 _FIND = """
@@ -51,6 +52,22 @@ LOST = (
     "This person is registered, but the vault was restored from an older backup: patch the person with the whole "
     "identity, or register it again and merge."
 )
+
+Asked = ParamSpec("Asked")
+Found = TypeVar("Found")
+
+
+def _looks_again(look: Callable[Asked, Awaitable[Found]]) -> Callable[Asked, Awaitable[Found]]:
+    """A row that was on its way here while the master key was rotated names a key that is gone: the row has another."""
+
+    @wraps(look)
+    async def looking(*args: Asked.args, **kwargs: Asked.kwargs) -> Found:
+        try:
+            return await look(*args, **kwargs)
+        except MasterKeyMissing:
+            return await look(*args, **kwargs)
+
+    return looking
 
 
 class Registered(NamedTuple):
@@ -132,6 +149,7 @@ class Vault:
         person, opened = await self.opened(person_id)
         return str(person.person_id), opened.identity
 
+    @_looks_again
     async def identities(self, person_id: str) -> list[Known]:
         """All that the vault holds of a person, under every id, the one the person is known by first.
 
@@ -144,6 +162,7 @@ class Vault:
         persons = [Person.of(row) for row in rows]
         return [Known(str(person.person_id), person.commitment, person.opened(self._ring)) for person in persons]
 
+    @_looks_again
     async def opening(self, person_id: str, promise: bytes) -> bytes:
         """What opens a commitment of the log: 32 bytes of salt, then the identity as it was committed to, JSON.
 
@@ -162,6 +181,7 @@ class Vault:
             raise NotFound(LOST)
         return opening
 
+    @_looks_again
     async def opened(self, person_id: str) -> tuple[Person, Opened]:
         """The row under which a person is kept, and all it says. Raises NotFound and Erased."""
         person = await self._find(person_id)

@@ -144,10 +144,12 @@ class Lease:
             await asyncio.sleep(RETRY_S)
 
     async def _renewed(self) -> None:
-        """Renew until the lease is another's, or may be for all we can know."""
+        """Renew until the lease is another's, was meanwhile, or may be for all we can know."""
+        fence = self.fence
         while time.monotonic() - self._renewed_at < self._lease_s:
             await asyncio.sleep(self._renew_s)
             with contextlib.suppress(*UNREACHABLE, TimeoutError):
                 async with asyncio.timeout(self._lease_s):
-                    if not await self.take():
+                    if not await self.take() or self.fence != fence:
+                        self.fence = 0
                         return

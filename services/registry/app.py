@@ -58,6 +58,7 @@ DOCUMENTED = (
 
 VAULT_SETTINGS = {
     "application_name": "certibranche vault",
+    "jit": "off",  # without statistics of fingerprints a look at many of them seems worth compiling, and is not
     # A stopped process holds the vault's keys no longer than this; a rotation goes on.
     "idle_in_transaction_session_timeout": "5s",
 }

@@ -31,9 +31,9 @@ MORE: list[Fact] = [registered(2, 2), awarded(2, 2)]
 EXPIRE = "UPDATE projections.lease SET expires_at = '-infinity'"
 
 STEAL = """
-UPDATE projections.lease SET holder = 'thief', fence = fence + 1, expires_at = clock_timestamp() + interval '1.5 s'
+UPDATE projections.lease SET holder = 'thief', fence = fence + 1, expires_at = clock_timestamp() + interval '0.3 s'
 """
-"""Its holder cannot come between. For longer than a holder of 3 s waits before it renews."""
+"""Its holder cannot come between. It has expired before a holder of 3 s renews."""
 
 
 @pytest_asyncio.fixture

@@ -82,6 +82,7 @@ async def test_a_writer_process_stopped_at_any_moment_does_not_stop_the_others(
     assert worker.stdout is not None
     won = [await worker.stdout.readline()]
     for _ in range(6):
+        assert worker.returncode is None, "it still has something to do"
         worker.send_signal(signal.SIGSTOP)
         before = await reader.head()
         async with asyncio.timeout(10):

@@ -24,10 +24,10 @@ DUPLICATE_WINDOW_S = 120.0
 _NAME_IN_USE = 10058
 """A stream of this name exists with another configuration; with the same one there is no error."""
 
-_NO_STORE = 10049
-"""The server could not make the stream's files."""
+_NOT_MADE = 10049
+"""Whatever has no code of its own, among it that the server could not make the stream's files."""
 
-_STORE_PATIENCE_S = 5.0
+_MAKING_PATIENCE_S = 5.0
 
 _log: structlog.stdlib.BoundLogger = structlog.get_logger("certibranche.projections")
 
@@ -104,8 +104,8 @@ async def connect(servers: Servers, **options: Any) -> Client:
     )
 
 
-def _no_store(error: Exception) -> bool:
-    return isinstance(error, APIError) and error.err_code == _NO_STORE
+def _not_made(error: Exception) -> bool:
+    return isinstance(error, APIError) and error.err_code == _NOT_MADE
 
 
 async def add_stream(jetstream: JetStreamContext, config: StreamConfig) -> None:
@@ -114,7 +114,7 @@ async def add_stream(jetstream: JetStreamContext, config: StreamConfig) -> None:
     When an account loses its last stream, the server takes the account's empty folder away a moment later, also from
     under a stream that is being made there (2.15.1: one in some 250). Asked again it makes it.
     """
-    async for attempt in stamina.retry_context(on=_no_store, attempts=None, timeout=_STORE_PATIENCE_S):
+    async for attempt in stamina.retry_context(on=_not_made, attempts=None, timeout=_MAKING_PATIENCE_S):
         with attempt:
             await jetstream.add_stream(config)
 

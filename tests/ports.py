@@ -10,9 +10,7 @@ EACH = 1_000
 """So many for each worker of a run, below those that the system gives away (32768 on Linux)."""
 
 _begin = FIRST + EACH * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 20)
-_ports = itertools.cycle(range(_begin, _begin + EACH))
-for _ in range(random.randrange(EACH)):  # another run's worker has the same ports
-    next(_ports)
+_ports = itertools.cycle(random.sample(range(_begin, _begin + EACH), EACH))  # another run's worker has the same ones
 
 
 def free_port() -> int:

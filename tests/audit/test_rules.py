@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 from contracts.envelope import decode
 from contracts.facts import FACTS, Fact, ObjectiveSet, Part
@@ -48,7 +48,7 @@ def judged(entries: list[bytes], *, a_bundle: int = 256) -> list[Finding]:
     return findings
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(steps())
 def test_whatever_the_rules_allowed_is_allowed_again(tried: list[Step]) -> None:
     entries = Lived(tried).entries()

@@ -1,6 +1,6 @@
 """Decisions along random careers: the same whenever and however their facts come to them."""
 
-from hypothesis import HealthCheck, given, note, settings
+from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
 from contracts.facts import (
@@ -23,7 +23,7 @@ from tests.domain.harness import decide
 FIRST_DAY = "2020-01-01"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(steps(), st.integers(0, 60))
 def test_a_decision_on_any_prefix_of_a_career_is_the_same_however_its_facts_are_read(
     tried: list[Step], in_log: int
@@ -42,7 +42,7 @@ def test_a_decision_on_any_prefix_of_a_career_is_the_same_however_its_facts_are_
                 career.happened(decided.outcome)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(steps())
 def test_no_career_breaks_what_always_holds(tried: list[Step]) -> None:
     career = Career()

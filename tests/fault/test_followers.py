@@ -1,6 +1,5 @@
 """Followers stopped at every statement: whoever goes on ends with the rows of a fold in memory of the whole log."""
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
@@ -199,4 +198,4 @@ async def test_unparking_stopped_at_any_statement(log: FilledLog, view: View) ->
 
 
 async def _nothing(_: asyncpg.Pool) -> None:
-    await asyncio.sleep(0)
+    """Nobody does anything beside it."""

@@ -20,7 +20,6 @@ from tests.installation import SCOPES, Installation, certification, event, objec
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "30"))
 tried = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=EXAMPLES <= 30,
     database=None,
     suppress_health_check=list(HealthCheck),

@@ -112,7 +112,7 @@ def positions(answer: httpx.Response) -> list[int]:
     return [int(line.partition('"sequence":"')[2][:19]) for line in answer.text.splitlines()]
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @for_any(facts=histories, data=st.data())
 async def test_filters_find_exactly_the_entries_that_carry_the_tags(
     session_entries: Entries, facts: list[Fact], data: st.DataObject

@@ -119,6 +119,20 @@ async def test_work_in_hand_is_not_begun_twice(log: FilledLog) -> None:
                 pass
 
 
+async def test_who_holds_again_what_another_held_meanwhile_may_write_no_more(log: FilledLog) -> None:
+    lease = Lease(log.pool, "counts:next", lease_s=3)
+    async with lease.held():
+        before = lease.fence
+        await log.pool.execute(STEAL)
+        await until(lambda: _other(lease, before))
+        with pytest.raises(Fenced):
+            await lease.check(log.pool)
+
+
+async def _other(lease: Lease, fence: int) -> bool:
+    return lease.fence != fence
+
+
 class Runner:
     """A `certibranche follow` of its own."""
 

@@ -92,7 +92,7 @@ async def views(session_views: Views) -> Views:
     return session_views
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @for_any(facts=histories, batch=st.sampled_from((1, 2, 3, 7, 50)), data=st.data())
 async def test_any_batches_give_what_the_contract_says_now_and_then(
     session_views: Views, facts: list[Fact], batch: int, data: st.DataObject

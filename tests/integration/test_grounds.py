@@ -95,7 +95,7 @@ def positions_of(rows: Iterable[dict[str, Any]]) -> set[int]:
     return {position for row in rows for position in row["positions"]}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @for_any(facts=histories, data=st.data())
 async def test_the_events_named_are_enough_for_the_answer_and_each_is_needed(
     views: Views, facts: list[Fact], data: st.DataObject
@@ -199,7 +199,7 @@ async def test_the_grounds_of_a_past_position_are_those_known_then(views: Views)
 # Counts
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @for_any(
     facts=histories, year=st.sampled_from(YEARS), branch=st.sampled_from((None, *BRANCHES)), limit=st.integers(1, 9)
 )
@@ -218,7 +218,7 @@ async def test_exactly_the_events_that_change_a_figure_are_named(
         assert await views.of_figure(wanted, then) == (values[then], [c for c in changes if c[0] <= then])
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @for_any(facts=histories, year=st.sampled_from(YEARS))
 async def test_the_grounds_of_each_row_add_up_to_it(views: Views, facts: list[Fact], year: int) -> None:
     head = await views.happened(facts)

@@ -24,6 +24,7 @@ from services.log.writer import LogWriter
 from services.registry.app import LOG_MIGRATIONS
 from services.registry.domain.reference import Reference
 from services.registry.proposals import propose
+from tests.log.gate import Gate
 
 MakeWriter = Callable[..., Any]
 
@@ -41,6 +42,11 @@ async def log_url(database_url: str) -> str:
 async def pool(log_url: str) -> AsyncIterator[asyncpg.Pool]:
     async with asyncpg.create_pool(log_url, min_size=0, max_size=4) as pool:
         yield pool
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
 
 
 @pytest.fixture

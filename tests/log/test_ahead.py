@@ -4,71 +4,24 @@ import asyncio
 import random
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import date
 from typing import Any
 
 import pytest
-from eventsourcing.dcb.domain import Selector, Slice
-from eventsourcing.domain import event
 
-from contracts.facts import Fact, JuryHeld, RegistrationClosed
-from contracts.facts import fact as tags
+from contracts.facts import JuryHeld
 from contracts.problems import IdempotencyConflict, Problem, Unavailable
 from contracts.refusals import JuryExists
-from services.embedded.readiness import wait_until
 from services.log.proposal import Proposal, Recorded
 from services.log.reader import LogReader
 from services.log.transaction import LOOKING_AFTER_A_MISS
 from services.log.writer import AHEAD_PROPOSALS_MIN, LogWriter
-from services.registry.domain.persons import PersonToRectify, PersonToRegister
-from tests.log.conftest import MakeWriter, jury, objective, posted
+from tests.log.ahead import MANY, appends, counting, trusting, until
+from tests.log.conftest import MakeWriter, jury, objective
 from tests.log.gate import Gate
 
 pytestmark = pytest.mark.usefixtures("unhurried")
-
-MANY = 2 * AHEAD_PROPOSALS_MIN
-"""So many that half of them are decided while the others are put."""
-
-
-@pytest.fixture
-def gate() -> Gate:
-    return Gate()
-
-
-async def trusting(make_writer: MakeWriter, gate: Gate) -> LogWriter:
-    """A writer whose next group need not look. One event is in the log."""
-    writer: LogWriter = await make_writer(connection_class=gate.connection())
-    await writer.append_one(objective())
-    return writer
-
-
-def appends(writer: LogWriter, proposals: list[Proposal]) -> list[asyncio.Task[Recorded]]:
-    return [asyncio.create_task(writer.append_one(proposal)) for proposal in proposals]
-
-
-def counting(proposal: Proposal, decided: list[bytes]) -> Proposal:
-    """The proposal, which notes each time that it is decided."""
-
-    def decide(circumstances: Any) -> Any:
-        decided.append(proposal.key)
-        return proposal.decide(circumstances)
-
-    return Proposal(decide, proposal.encode, proposal.key, proposal.content)
-
-
-def deciding(decide: Callable[[], Slice[Fact]]) -> Proposal:
-    """A proposal that is decided by such slices."""
-    any_ = objective()
-    return Proposal(lambda _: decide(), any_.encode, any_.key, any_.content)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async def holds() -> bool:
-        return condition()
-
-    assert await wait_until(holds, 20)
 
 
 async def test_half_of_many_are_decided_while_the_others_are_put(
@@ -184,119 +137,6 @@ async def test_a_connection_that_is_lost_takes_the_group_behind_with_it_and_noth
     assert await reader.head() == MANY + 2
 
 
-@pytest.mark.parametrize("committed", [True, False])
-async def test_what_is_not_known_is_read_while_a_group_is_put(
-    make_writer: MakeWriter, gate: Gate, reader: LogReader, *, committed: bool
-) -> None:
-    """Whether it is read with the first group's facts or without them."""
-    persons = await registered(await make_writer())
-    writer = await trusting(make_writer, gate)
-    await writer.append_one(rectified(persons[0], 1))
-    head = await reader.head()
-    async with asyncio.timeout(20):
-        first = appends(writer, [rectified(persons[0], 2)])
-        async with gate.holding(answers=committed):
-            later = appends(writer, [rectified(id_, 3) for id_ in persons])
-            await until(lambda: gate.reads_meanwhile == 1)
-            assert not any(post.done() for post in (*first, *later))
-            await until(lambda: writer._ahead is not None)
-        recorded = await asyncio.gather(*first, *later)
-    assert [r.position for r in recorded] == list(range(head + 1, head + MANY + 2))
-    assert gate.put_sizes[-1] == MANY
-
-
-class Closing(Slice[Fact]):
-    """Closes a registration without a look at its person, or else notes what has happened to that person's."""
-
-    def __init__(self, person_id: str, closings: list[int] | None = None) -> None:
-        self._person_id = person_id
-        self._closings = closings
-        self._positions: list[int] = []
-        self._registration_id = str(uuid.uuid4())
-
-    def consistency_boundary(self) -> Selector:
-        tag = tags.registration(self._registration_id) if self._closings is None else tags.person(self._person_id)
-        return Selector(types=(RegistrationClosed,), tags=(tag,))
-
-    @event(RegistrationClosed)
-    def _(self) -> None:
-        self._positions.append(self.last_known_position or 0)
-
-    def execute(self) -> None:
-        if self._closings is not None:
-            self._closings[:] = self._positions
-        self.trigger_event(
-            RegistrationClosed,
-            registration_id=self._registration_id,
-            reason="WITHDRAWN",
-            closed_on=date(2020, 1, 1),
-            person_id=self._person_id,
-            certification_id="cqpm-1",
-        )
-
-
-async def test_what_was_read_without_a_group_that_is_recorded_by_then_has_its_facts(
-    make_writer: MakeWriter, gate: Gate, reader: LogReader
-) -> None:
-    """Though of its facts only those are kept, as a rule, whose tags were read before."""
-    writer = await trusting(make_writer, gate)
-    person_id, closings = str(uuid.uuid4()), list[int]()
-    gate.read_answers = asyncio.Event()
-    async with asyncio.timeout(20):
-        gate.read_answers.set()
-        first = appends(writer, [deciding(lambda: Closing(person_id))])
-        async with gate.holding():
-            gate.read_answers.clear()
-            answered = gate.reads_answered
-            later = appends(
-                writer, [deciding(lambda: Closing(person_id, closings)), *(objective() for _ in range(MANY))]
-            )
-            await until(lambda: gate.reads_answered > answered)
-        (recorded,) = await asyncio.gather(*first)
-        gate.read_answers.set()
-        await asyncio.gather(*later)
-    assert closings == [recorded.position]
-
-
-async def test_what_is_read_while_another_writer_comes_between_is_not_used(
-    make_writer: MakeWriter, gate: Gate, reader: LogReader
-) -> None:
-    persons = await registered(other := await make_writer())
-    writer = await trusting(make_writer, gate)
-    head = await reader.head()
-    async with asyncio.timeout(20):
-        first = appends(writer, [objective()])
-        async with gate.holding():
-            await other.append_one(objective())
-            later = appends(writer, [rectified(id_, 1) for id_ in persons])
-            await until(lambda: gate.reads_meanwhile == 1)
-        recorded = await asyncio.gather(*first, *later)
-    assert sorted(r.position for r in recorded) == list(range(head + 2, head + MANY + 3))
-
-
-async def test_a_group_that_reads_while_the_one_before_it_fails_is_decided_again(
-    make_writer: MakeWriter, gate: Gate, reader: LogReader
-) -> None:
-    persons = await registered(await make_writer())
-    writer, decided = await trusting(make_writer, gate), list[bytes]()
-    head = await reader.head()
-    async with asyncio.timeout(20):
-        posts = appends(writer, [objective(id_="first")])
-        async with gate.holding() as passing:
-            posts += appends(writer, [counting(objective(id_=str(n)), decided) for n in range(AHEAD_PROPOSALS_MIN)])
-            await until(lambda: len(decided) == AHEAD_PROPOSALS_MIN)
-            gate.reads = asyncio.Event()
-            posts += appends(writer, [rectified(id_, 1) for id_ in persons])
-            await until(lambda: gate.reads_meanwhile == 1)
-            passing.set_exception(ConnectionResetError())
-            await until(lambda: writer._settling)
-            gate.reads.set()
-        recorded = await asyncio.gather(*posts)
-    assert sorted(r.position for r in recorded) == list(range(head + 1, head + len(posts) + 1))
-    assert not any(r.repeated for r in recorded)
-    assert len(decided) > AHEAD_PROPOSALS_MIN
-
-
 async def test_nobody_decides_while_it_is_found_out_what_became_of_a_group(
     make_writer: MakeWriter, gate: Gate, reader: LogReader
 ) -> None:
@@ -332,17 +172,6 @@ async def a_group_behind(
         later = appends(writer, [counting(objective(), decided) for _ in range(MANY)])
         await until(lambda: len(decided) == MANY)
         yield first, later
-
-
-async def registered(writer: LogWriter) -> list[str]:
-    """Persons whom another writer has registered."""
-    persons = [str(uuid.uuid4()) for _ in range(MANY)]
-    await writer.append([posted(PersonToRegister(person_id=id_, identity_commitment="0" * 64)) for id_ in persons])
-    return persons
-
-
-def rectified(person_id: str, time: int) -> Proposal:
-    return posted(PersonToRectify(person_id=person_id, identity_commitment=f"{time:064}"))
 
 
 async def test_a_writer_that_stops_with_a_group_behind_answers_all(

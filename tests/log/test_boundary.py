@@ -112,4 +112,4 @@ class Layers(RuleBasedStateMachine):
 
 
 TestLayers = Layers.TestCase
-TestLayers.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestLayers.settings = settings(max_examples=150, stateful_step_count=30)

@@ -51,7 +51,7 @@ def test_random_reads_and_appends_are_as_in_memory(recorder: LogRecorder) -> Non
     """One log all along: what an example appends, the oracle holds too, behind the positions before it."""
     oracle = InMemoryDCBRecorder()
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=60, suppress_health_check=list(HealthCheck))
     @given(steps)
     def play(steps: list[tuple[object, ...]]) -> None:
         for step in steps:

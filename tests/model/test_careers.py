@@ -60,7 +60,7 @@ def test_random_careers_meet_every_fact_and_every_rule() -> None:
     assert accepted.total() > 30 * 400 * 0.4
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.too_slow, HealthCheck.large_base_example])
 @given(st.randoms(use_true_random=False))
 def test_what_is_accepted_keeps_its_promises(dice: Random) -> None:
     model, _, _ = roam(dice, 80)

@@ -1,7 +1,7 @@
 """The stream is made although the server could not make its files at once, and not said to be when it cannot."""
 
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -25,24 +25,27 @@ async def server(tmp_path: Path) -> AsyncIterator[OwnServer]:
 
 
 @pytest.fixture
-def in_the_way(server: OwnServer) -> Iterator[Path]:
+def in_the_way(server: OwnServer) -> Path:
     """A file where the server has the folder of all streams."""
     folder = server.files / "jetstream"
     shutil.rmtree(folder)
     folder.touch()
-    yield folder
-    set_on_retry_hooks(None)
+    return folder
 
 
 async def test_a_stream_whose_files_cannot_be_made_yet_is_asked_for_again(server: OwnServer, in_the_way: Path) -> None:
     causes = []
+    hooks = get_on_retry_hooks()
 
     def clear(details: RetryDetails) -> None:
         causes.append(details.caused_by)
         in_the_way.unlink()
 
-    set_on_retry_hooks([*get_on_retry_hooks(), clear])
-    await migrate_stream(Servers(server.nats.admin_url))
+    set_on_retry_hooks([*hooks, clear])
+    try:
+        await migrate_stream(Servers(server.nats.admin_url))
+    finally:
+        set_on_retry_hooks(hooks)
     async with administrator(server.nats.admin_url) as admin:
         assert (await admin.jetstream().stream_info(STREAM)).config.deny_delete
     assert [str(cause) for cause in causes] == [str(REFUSAL)]

@@ -48,7 +48,7 @@ def read_from(tiles: dict[Tile, bytes]) -> Callable[[Tile], bytes]:
     return lambda tile: tiles[tile]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @for_any(size=sizes, data=st.data())
 def test_roots_and_proofs_are_those_of_the_specification(size: int, data: st.DataObject) -> None:
     edge, tiles = grown(size)
@@ -73,7 +73,7 @@ def test_an_edge_read_from_tiles_grows_on_as_the_one_that_wrote_them() -> None:
         assert (again.root(), again.partials()) == (edge.root(), edge.partials())
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @for_any(size=st.integers(2, 40), data=st.data())
 def test_a_proof_proves_nothing_else(size: int, data: st.DataObject) -> None:
     leaves = entries(size)
@@ -92,7 +92,7 @@ def test_a_proof_proves_nothing_else(size: int, data: st.DataObject) -> None:
             wrong()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @for_any(size=st.integers(2, 40), data=st.data())
 def test_a_tree_that_began_otherwise_is_not_consistent(size: int, data: st.DataObject) -> None:
     leaves, old_size = entries(size), data.draw(st.integers(1, size - 1))

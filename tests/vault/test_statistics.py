@@ -34,7 +34,7 @@ async def test_nothing_is_sampled_of_what_is_secret_and_what_was_is_gone(databas
         await migrate(connection, "vault", before)
         await connection.execute(PERSONS)
         await connection.execute(ANALYZE)
-        assert await sampled(connection) > SECRET & {"fingerprint", "sealed", "wrapped_key"}
+        assert await sampled(connection) > {"fingerprint", "sealed", "wrapped_key"}
         await migrate(connection, "vault", VAULT_MIGRATIONS)
         assert not SECRET & await sampled(connection)
         await connection.execute(ANALYZE)
